@@ -1,0 +1,1 @@
+../../arbiter/facade/__init__.py

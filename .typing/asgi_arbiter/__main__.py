@@ -1,0 +1,1 @@
+../../arbiter/facade/__main__.py
