@@ -1,0 +1,418 @@
+"""Listening sockets: bound, adopted, inherited, and the rules for the files of Unix sockets.
+
+Used by the arbiter (which binds before it forks) and by the embedded server. Rules:
+
+* a socket file is removed before binding only if it is a socket and a ``connect()`` shows that nobody listens;
+  a living server's socket and anything that is not a socket are left alone;
+* a socket file is removed afterwards only by the process that bound it, and only if the file is still the one it made;
+* adopted sockets (``fd://N``, systemd) are never unlinked, and ``listen()`` is not called on one that listens already;
+* no socket passes to a program that the application starts; only ``fork`` inherits;
+* every failure is a ``BindError`` of one line that names the address and, where there is one, the way out.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import struct
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from asgi_arbiter.config.address import Address, parse
+from asgi_arbiter.config.errors import BindError
+
+if TYPE_CHECKING:
+    from asgi_arbiter.config import Config
+
+__all__ = ["Listener", "socket_name"]
+
+UDS_PERMISSIONS = 0o666
+"""The default of uvicorn: whoever may enter the directory may connect."""
+_PATH_LIMIT = 107 if sys.platform == "linux" else 103
+"""``sizeof(sockaddr_un.sun_path)`` without the final zero byte (unix(7))."""
+
+
+class Listener:
+    """One listening socket. ``close`` and ``release`` end it in this process; both may be repeated."""
+
+    __slots__ = ("_inode", "_owner", "_path", "address", "adopted", "socket")
+
+    def __init__(self, sock: socket.socket, address: Address, *, adopted: bool, path: str = "") -> None:
+        sock.setblocking(False)
+        sock.set_inheritable(False)
+        self.socket = sock
+        self.address = address
+        """The address as it was asked for; ``name`` has what came of it (a real port instead of 0)."""
+        self.adopted = adopted
+        """The socket belongs to somebody else (systemd, a parent), who may go on using it."""
+        self._path = path
+        self._owner = os.getpid()
+        self._inode = _inode(path) if path else None
+
+    @classmethod
+    def bind(cls, address: Address, config: Config) -> Listener:
+        """Open what ``address`` says, with the socket options of ``config``.
+
+        Raises:
+            BindError: it cannot be opened; the message is one line.
+        """
+        if address.kind == "fd":
+            return cls.adopt(address.fd, address=address, backlog=config.backlog)
+        if address.kind == "unix":
+            return cls(_open_unix(address, config), address, adopted=False, path=_file_of(address))
+        return cls(_open_tcp(address, config), address, adopted=False)
+
+    @classmethod
+    def adopt(cls, fd: int, *, address: Address | None = None, backlog: int = 2048) -> Listener:
+        """Take over an open descriptor: bound, of type stream, listening or not yet.
+
+        Raises:
+            BindError: it is closed, not a socket, a connection, or of another type.
+        """
+        address = address or parse(f"fd://{fd}")
+        sock = _socket_of(fd, address)
+        try:
+            _make_listen(sock, address, backlog)
+        except BaseException:
+            sock.detach()  # not ours to close
+            raise
+        return cls(sock, address, adopted=True)
+
+    @property
+    def name(self) -> str:
+        """What it is bound to, for log lines: ``127.0.0.1:8000``, ``[::1]:8000``, ``unix:/run/app.sock``."""
+        return socket_name(self.socket) if self.socket.fileno() >= 0 else str(self.address)
+
+    def fileno(self) -> int:
+        """The descriptor; -1 once closed."""
+        return self.socket.fileno()
+
+    def close(self) -> None:
+        """Close, and remove the socket file if this process made it and it is still the same file."""
+        if self._path and self._owner == os.getpid() and self._inode is not None:
+            if _inode(self._path) == self._inode:
+                try:
+                    Path(self._path).unlink()
+                except OSError:
+                    pass  # the directory became read-only or vanished: nothing left to be tidy about
+            self._inode = None
+        self.socket.close()
+
+    def release(self) -> None:
+        """Close without removing the socket file: a worker's copy, or a socket that a successor goes on using."""
+        self._inode = None
+        self.socket.close()
+
+    def refuse_new(self) -> None:
+        """Let no further connection into the accept queue, in all processes that share the socket; those in the queue
+        stay. For the last drain before the socket closes for good, so that the queue can be emptied first.
+
+        Linux only (elsewhere nothing happens), and never for an adopted socket: its owner goes on using it.
+        A filter that drops every packet is the one way that keeps the queue: ``shutdown()`` would reset it.
+        """
+        if sys.platform == "linux" and not self.adopted and self.socket.family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                _drop_packets(self.socket)
+            except OSError:
+                pass  # a kernel without socket filters: a connection may be reset at the very end, nothing worse
+
+
+def socket_name(sock: socket.socket) -> str:
+    """The bound address of a socket as a user would write it."""
+    bound = sock.getsockname()
+    if sock.family == socket.AF_INET6:
+        return f"[{bound[0]}]:{bound[1]}"
+    if sock.family == socket.AF_INET:
+        return f"{bound[0]}:{bound[1]}"
+    if isinstance(bound, bytes):
+        bound = os.fsdecode(bound)
+    return "unix:" + (bound.replace("\0", "@", 1) if bound else "(unnamed)")
+
+
+# TCP
+
+
+def _open_tcp(address: Address, config: Config) -> socket.socket:
+    host = "0.0.0.0" if address.host in ("", "*") else address.host  # noqa: S104
+    family, sockaddr = _resolve(host, address)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        _refuse(address, error)
+    try:
+        # Without it a restart would have to wait for the connections of the last run to leave TIME_WAIT.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if config.reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, _reuse_port_option(address), 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, _shares_port_with_v4(address, config))
+        sock.bind(sockaddr)
+        sock.listen(config.backlog)
+    except OSError as error:
+        sock.close()
+        _refuse(address, error)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _resolve(host: str, address: Address) -> tuple[int, tuple[str | int, ...]]:
+    """A name with addresses of both families is bound as IPv4, as uvicorn and gunicorn do; two binds give both."""
+    try:
+        found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise BindError(f"cannot listen on {address}: the host name {host!r} cannot be resolved") from None
+    family, _, _, _, sockaddr = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, sockaddr
+
+
+def _shares_port_with_v4(address: Address, config: Config) -> bool:
+    """``[::]`` takes IPv4 clients too, unless another bind of ours wants the same port for IPv4."""
+    others = (parse(text) for text in config.bind)
+    return any(o.kind == "tcp" and ":" not in o.host and o.port == address.port for o in others)
+
+
+def _reuse_port_option(address: Address) -> int:
+    option: int | None = getattr(socket, "SO_REUSEPORT", None)
+    if option is None:
+        raise BindError(f"cannot listen on {address}: this system has no SO_REUSEPORT; leave out --reuse-port")
+    return option
+
+
+# Unix sockets
+
+
+def _file_of(address: Address) -> str:
+    return "" if address.is_abstract else address.path
+
+
+def _open_unix(address: Address, config: Config) -> socket.socket:
+    path = address.path
+    target = "\0" + path.lstrip("@\0") if address.is_abstract else path
+    if len(os.fsencode(target)) > _PATH_LIMIT:
+        raise BindError(
+            f"cannot listen on {address}: a Unix socket's path has at most {_PATH_LIMIT} bytes, this one has "
+            f"{len(os.fsencode(target))}"
+        )
+    if not address.is_abstract:
+        _clear_stale(path, address)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound = False
+    try:
+        sock.bind(target)
+        bound = not address.is_abstract
+        if bound:
+            _set_access(path, address, config)
+        sock.listen(config.backlog)
+    except (OSError, BindError) as error:
+        sock.close()
+        if bound:
+            Path(path).unlink(missing_ok=True)
+        if isinstance(error, BindError):
+            raise
+        _refuse(address, error)
+    return sock
+
+
+def _clear_stale(path: str, address: Address) -> None:
+    """Remove what a dead server left behind, and nothing else."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        _refuse(address, error)
+    if not stat.S_ISSOCK(mode):
+        raise BindError(f"cannot listen on {address}: the path exists and is {_kind_of(mode)}, not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            pass
+        except BlockingIOError:
+            _refuse_alive(address)  # its accept queue is full: busy, hence alive
+        except OSError as error:
+            if error.errno == errno.EPROTOTYPE:
+                raise BindError(
+                    f"cannot listen on {address}: the path is a socket of another type (not stream), in use by another program"
+                ) from None
+            _refuse(address, error)
+        else:
+            _refuse_alive(address)
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        _refuse(address, error)
+
+
+def _refuse_alive(address: Address) -> NoReturn:
+    raise BindError(f"cannot listen on {address}: in use by a living server; stop it first or choose another path")
+
+
+def _set_access(path: str, address: Address, config: Config) -> None:
+    """Mode and owner are set between ``bind`` and ``listen``: until then nobody can connect."""
+    mode = UDS_PERMISSIONS if config.uds_permissions is None else config.uds_permissions
+    Path(path).chmod(mode)
+    if not config.uds_owner:
+        return
+    user, _, group = config.uds_owner.partition(":")
+    try:
+        os.chown(path, _user_id(user), _group_id(group))
+    except LookupError as error:
+        raise BindError(f"cannot listen on {address}: uds_owner {config.uds_owner!r}: {error.args[0]}") from None
+    except PermissionError:
+        raise BindError(
+            f"cannot listen on {address}: not permitted to give the socket to {config.uds_owner!r} (uds_owner)"
+        ) from None
+
+
+def _user_id(name: str) -> int:
+    import pwd
+
+    if not name:
+        return -1
+    try:
+        return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise LookupError(f"there is no user {name!r}") from None
+
+
+def _group_id(name: str) -> int:
+    import grp
+
+    if not name:
+        return -1
+    try:
+        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise LookupError(f"there is no group {name!r}") from None
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _kind_of(mode: int) -> str:
+    kinds = ((stat.S_ISREG, "a regular file"), (stat.S_ISDIR, "a directory"), (stat.S_ISLNK, "a symbolic link"))
+    return next((words for test, words in kinds if test(mode)), "a device or a pipe")
+
+
+# Adopted descriptors
+
+
+def _socket_of(fd: int, address: Address) -> socket.socket:
+    try:
+        return socket.socket(fileno=fd)
+    except OSError as error:
+        if error.errno == errno.ENOTSOCK:
+            raise BindError(f"cannot listen on {address}: descriptor {fd} is not a socket") from None
+        if error.errno == errno.EBADF:
+            raise BindError(f"cannot listen on {address}: descriptor {fd} is not open in this process") from None
+        _refuse(address, error)
+
+
+def _make_listen(sock: socket.socket, address: Address, backlog: int) -> None:
+    if sock.type != socket.SOCK_STREAM:
+        raise BindError(f"cannot listen on {address}: the socket is of type {_type_name(sock)}, a stream is needed")
+    if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+        raise BindError(f"cannot listen on {address}: neither a TCP nor a Unix socket")
+    if _is_listening(sock):
+        return
+    try:
+        sock.getpeername()
+    except OSError:
+        pass
+    else:
+        raise BindError(f"cannot listen on {address}: the descriptor is an open connection, not a listening socket")
+    try:
+        sock.listen(backlog)
+    except OSError as error:
+        _refuse(address, error)
+
+
+def _is_listening(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:  # macOS does not answer; listen() again is harmless there but for the backlog
+        return False
+
+
+def _type_name(sock: socket.socket) -> str:
+    kind = sock.type
+    return kind.name if isinstance(kind, socket.SocketKind) else str(kind)
+
+
+# Errors
+
+
+def _refuse(address: Address, error: OSError) -> NoReturn:
+    """Turn the kernel's answer into a line for the operator."""
+    raise BindError(f"cannot listen on {address}: {_explain(address, error)}") from None
+
+
+def _explain(address: Address, error: OSError) -> str:
+    code = error.errno
+    if code == errno.EADDRINUSE:
+        return "address already in use" + _user_of(address)
+    if code in (errno.EACCES, errno.EPERM):
+        if address.kind == "tcp" and address.port < 1024:
+            return (
+                "permission denied; a port below 1024 needs root, the capability CAP_NET_BIND_SERVICE or socket "
+                "activation by systemd"
+            )
+        return "permission denied" + (_directory_hint(address) if address.kind == "unix" else "")
+    if code == errno.EADDRNOTAVAIL:
+        if address.kind == "unix":
+            return "address not available"
+        return "address not available; no network interface of this machine has it"
+    if code == errno.EAFNOSUPPORT:
+        return "this machine does not support IPv6" if ":" in address.host else "address family not supported"
+    if code in (errno.ENOENT, errno.ENOTDIR) and address.kind == "unix":
+        return f"the directory {Path(address.path).parent} does not exist"
+    if code == errno.EROFS:
+        return "the file system is read-only"
+    return (error.strerror or str(error)).lower()
+
+
+def _directory_hint(address: Address) -> str:
+    return f"; the directory {Path(address.path).parent or '.'} must be writable for this user"
+
+
+def _user_of(address: Address) -> str:
+    """Who has the address, as far as this user may see; otherwise how to find out."""
+    if address.kind != "tcp":
+        return "; stop the other server first or choose another name"
+    advice = "; stop it first or choose another --bind"
+    try:
+        import psutil
+    except ImportError:
+        return advice
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == address.port and connection.pid:
+                return f" by pid {connection.pid} ({psutil.Process(connection.pid).name()}){advice}"
+    except (OSError, psutil.Error):
+        pass
+    return f" (ss -ltnp 'sport = :{address.port}' shows by whom){advice}"
+
+
+# Linux socket filter
+
+_SO_ATTACH_FILTER = 26
+
+
+def _drop_packets(sock: socket.socket) -> None:
+    """Attach the classic BPF program ``ret #0`` (socket(7), SO_ATTACH_FILTER)."""
+    import ctypes
+
+    program = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", 1, ctypes.addressof(program)))
