@@ -15,24 +15,21 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
 import struct
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from asgi_arbiter.config.address import Address, parse
+from asgi_arbiter.config.address import Address, AddressKind
 from asgi_arbiter.config.errors import BindError
+
+from .bind_errors import refuse
+from .unix_sockets import file_of, inode_of, open_unix
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
 
 __all__ = ["Listener", "socket_name"]
-
-UDS_PERMISSIONS = 0o666
-"""The default of uvicorn: whoever may enter the directory may connect."""
-_PATH_LIMIT = 107 if sys.platform == "linux" else 103
-"""``sizeof(sockaddr_un.sun_path)`` without the final zero byte (unix(7))."""
 
 
 class Listener:
@@ -50,7 +47,7 @@ class Listener:
         """The socket belongs to somebody else (systemd, a parent), who may go on using it."""
         self._path = path
         self._owner = os.getpid()
-        self._inode = _inode(path) if path else None
+        self._inode = inode_of(path) if path else None
 
     @classmethod
     def bind(cls, address: Address, config: Config) -> Listener:
@@ -59,10 +56,10 @@ class Listener:
         Raises:
             BindError: it cannot be opened; the message is one line.
         """
-        if address.kind == "fd":
+        if address.kind is AddressKind.FD:
             return cls.adopt(address.fd, address=address, backlog=config.backlog)
-        if address.kind == "unix":
-            return cls(_open_unix(address, config), address, adopted=False, path=_file_of(address))
+        if address.kind is AddressKind.UNIX:
+            return cls(open_unix(address, config), address, adopted=False, path=file_of(address))
         return cls(_open_tcp(address, config), address, adopted=False)
 
     @classmethod
@@ -72,7 +69,7 @@ class Listener:
         Raises:
             BindError: it is closed, not a socket, a connection, or of another type.
         """
-        address = address or parse(f"fd://{fd}")
+        address = address or Address.descriptor(fd)
         sock = _socket_of(fd, address)
         try:
             _make_listen(sock, address, backlog)
@@ -93,7 +90,7 @@ class Listener:
     def close(self) -> None:
         """Close, and remove the socket file if this process made it and it is still the same file."""
         if self._path and self._owner == os.getpid() and self._inode is not None:
-            if _inode(self._path) == self._inode:
+            if inode_of(self._path) == self._inode:
                 try:
                     Path(self._path).unlink()
                 except OSError:
@@ -136,12 +133,12 @@ def socket_name(sock: socket.socket) -> str:
 
 
 def _open_tcp(address: Address, config: Config) -> socket.socket:
-    host = "0.0.0.0" if address.host in ("", "*") else address.host  # noqa: S104
+    host = "0.0.0.0" if address.host in ("", "*") else address.host
     family, sockaddr = _resolve(host, address)
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        _refuse(address, error)
+        refuse(address, error)
     try:
         # Without it a restart would have to wait for the connections of the last run to leave TIME_WAIT.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -153,7 +150,7 @@ def _open_tcp(address: Address, config: Config) -> socket.socket:
         sock.listen(config.backlog)
     except OSError as error:
         sock.close()
-        _refuse(address, error)
+        refuse(address, error)
     except BaseException:
         sock.close()
         raise
@@ -172,8 +169,8 @@ def _resolve(host: str, address: Address) -> tuple[int, tuple[str | int, ...]]:
 
 def _shares_port_with_v4(address: Address, config: Config) -> bool:
     """``[::]`` takes IPv4 clients too, unless another bind of ours wants the same port for IPv4."""
-    others = (parse(text) for text in config.bind)
-    return any(o.kind == "tcp" and ":" not in o.host and o.port == address.port for o in others)
+    others = (Address.parse(text) for text in config.bind)
+    return any(o.kind is AddressKind.TCP and ":" not in o.host and o.port == address.port for o in others)
 
 
 def _reuse_port_option(address: Address) -> int:
@@ -181,129 +178,6 @@ def _reuse_port_option(address: Address) -> int:
     if option is None:
         raise BindError(f"cannot listen on {address}: this system has no SO_REUSEPORT; leave out --reuse-port")
     return option
-
-
-# Unix sockets
-
-
-def _file_of(address: Address) -> str:
-    return "" if address.is_abstract else address.path
-
-
-def _open_unix(address: Address, config: Config) -> socket.socket:
-    path = address.path
-    target = "\0" + path.lstrip("@\0") if address.is_abstract else path
-    if len(os.fsencode(target)) > _PATH_LIMIT:
-        raise BindError(
-            f"cannot listen on {address}: a Unix socket's path has at most {_PATH_LIMIT} bytes, this one has "
-            f"{len(os.fsencode(target))}"
-        )
-    if not address.is_abstract:
-        _clear_stale(path, address)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    bound = False
-    try:
-        sock.bind(target)
-        bound = not address.is_abstract
-        if bound:
-            _set_access(path, address, config)
-        sock.listen(config.backlog)
-    except (OSError, BindError) as error:
-        sock.close()
-        if bound:
-            Path(path).unlink(missing_ok=True)
-        if isinstance(error, BindError):
-            raise
-        _refuse(address, error)
-    return sock
-
-
-def _clear_stale(path: str, address: Address) -> None:
-    """Remove what a dead server left behind, and nothing else."""
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        _refuse(address, error)
-    if not stat.S_ISSOCK(mode):
-        raise BindError(f"cannot listen on {address}: the path exists and is {_kind_of(mode)}, not a socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            pass
-        except BlockingIOError:
-            _refuse_alive(address)  # its accept queue is full: busy, hence alive
-        except OSError as error:
-            if error.errno == errno.EPROTOTYPE:
-                raise BindError(
-                    f"cannot listen on {address}: the path is a socket of another type (not stream), in use by another program"
-                ) from None
-            _refuse(address, error)
-        else:
-            _refuse_alive(address)
-    try:
-        Path(path).unlink(missing_ok=True)
-    except OSError as error:
-        _refuse(address, error)
-
-
-def _refuse_alive(address: Address) -> NoReturn:
-    raise BindError(f"cannot listen on {address}: in use by a living server; stop it first or choose another path")
-
-
-def _set_access(path: str, address: Address, config: Config) -> None:
-    """Mode and owner are set between ``bind`` and ``listen``: until then nobody can connect."""
-    mode = UDS_PERMISSIONS if config.uds_permissions is None else config.uds_permissions
-    Path(path).chmod(mode)
-    if not config.uds_owner:
-        return
-    user, _, group = config.uds_owner.partition(":")
-    try:
-        os.chown(path, _user_id(user), _group_id(group))
-    except LookupError as error:
-        raise BindError(f"cannot listen on {address}: uds_owner {config.uds_owner!r}: {error.args[0]}") from None
-    except PermissionError:
-        raise BindError(
-            f"cannot listen on {address}: not permitted to give the socket to {config.uds_owner!r} (uds_owner)"
-        ) from None
-
-
-def _user_id(name: str) -> int:
-    import pwd
-
-    if not name:
-        return -1
-    try:
-        return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
-    except KeyError:
-        raise LookupError(f"there is no user {name!r}") from None
-
-
-def _group_id(name: str) -> int:
-    import grp
-
-    if not name:
-        return -1
-    try:
-        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise LookupError(f"there is no group {name!r}") from None
-
-
-def _inode(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _kind_of(mode: int) -> str:
-    kinds = ((stat.S_ISREG, "a regular file"), (stat.S_ISDIR, "a directory"), (stat.S_ISLNK, "a symbolic link"))
-    return next((words for test, words in kinds if test(mode)), "a device or a pipe")
 
 
 # Adopted descriptors
@@ -317,7 +191,7 @@ def _socket_of(fd: int, address: Address) -> socket.socket:
             raise BindError(f"cannot listen on {address}: descriptor {fd} is not a socket") from None
         if error.errno == errno.EBADF:
             raise BindError(f"cannot listen on {address}: descriptor {fd} is not open in this process") from None
-        _refuse(address, error)
+        refuse(address, error)
 
 
 def _make_listen(sock: socket.socket, address: Address, backlog: int) -> None:
@@ -336,7 +210,7 @@ def _make_listen(sock: socket.socket, address: Address, backlog: int) -> None:
     try:
         sock.listen(backlog)
     except OSError as error:
-        _refuse(address, error)
+        refuse(address, error)
 
 
 def _is_listening(sock: socket.socket) -> bool:
@@ -349,60 +223,6 @@ def _is_listening(sock: socket.socket) -> bool:
 def _type_name(sock: socket.socket) -> str:
     kind = sock.type
     return kind.name if isinstance(kind, socket.SocketKind) else str(kind)
-
-
-# Errors
-
-
-def _refuse(address: Address, error: OSError) -> NoReturn:
-    """Turn the kernel's answer into a line for the operator."""
-    raise BindError(f"cannot listen on {address}: {_explain(address, error)}") from None
-
-
-def _explain(address: Address, error: OSError) -> str:
-    code = error.errno
-    if code == errno.EADDRINUSE:
-        return "address already in use" + _user_of(address)
-    if code in (errno.EACCES, errno.EPERM):
-        if address.kind == "tcp" and address.port < 1024:
-            return (
-                "permission denied; a port below 1024 needs root, the capability CAP_NET_BIND_SERVICE or socket "
-                "activation by systemd"
-            )
-        return "permission denied" + (_directory_hint(address) if address.kind == "unix" else "")
-    if code == errno.EADDRNOTAVAIL:
-        if address.kind == "unix":
-            return "address not available"
-        return "address not available; no network interface of this machine has it"
-    if code == errno.EAFNOSUPPORT:
-        return "this machine does not support IPv6" if ":" in address.host else "address family not supported"
-    if code in (errno.ENOENT, errno.ENOTDIR) and address.kind == "unix":
-        return f"the directory {Path(address.path).parent} does not exist"
-    if code == errno.EROFS:
-        return "the file system is read-only"
-    return (error.strerror or str(error)).lower()
-
-
-def _directory_hint(address: Address) -> str:
-    return f"; the directory {Path(address.path).parent or '.'} must be writable for this user"
-
-
-def _user_of(address: Address) -> str:
-    """Who has the address, as far as this user may see; otherwise how to find out."""
-    if address.kind != "tcp":
-        return "; stop the other server first or choose another name"
-    advice = "; stop it first or choose another --bind"
-    try:
-        import psutil
-    except ImportError:
-        return advice
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == address.port and connection.pid:
-                return f" by pid {connection.pid} ({psutil.Process(connection.pid).name()}){advice}"
-    except (OSError, psutil.Error):
-        pass
-    return f" (ss -ltnp 'sport = :{address.port}' shows by whom){advice}"
 
 
 # Linux socket filter
