@@ -172,7 +172,7 @@ def setting(
         negatable=negatable,
         since=since,
     )
-    return cast(T, field(default=default, metadata={"option": option}))
+    return field(default=default, metadata={"option": option})
 
 
 def option_of(entry: Field[Any]) -> Option:
