@@ -60,7 +60,8 @@ def _user_of(address: Address) -> str:
         return advice
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == address.port and connection.pid:
+            port = getattr(connection.laddr, "port", 0)
+            if connection.status == psutil.CONN_LISTEN and port == address.port and connection.pid:
                 return f" by pid {connection.pid} ({psutil.Process(connection.pid).name()}){advice}"
     except (OSError, psutil.Error):
         pass

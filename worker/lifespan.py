@@ -136,9 +136,8 @@ class Lifespan:
         try:
             await self._wait_while(_BEFORE_RUNNING, self._startup_timeout)
         finally:
-            if self.phase in _BEFORE_RUNNING:  # timed out, or this call was cancelled
-                timed_out = f"it did not complete within {self._startup_timeout:g} s" if self._startup_timeout else ""
-                self._advance(_E.TIMED_OUT, timed_out)
+            # Still before running: it took too long, or this call was cancelled.
+            self._advance(_E.TIMED_OUT, f"it did not complete within {self._startup_timeout or 0:g} s")
             if self.phase is not _P.RUNNING:
                 await self._end_task()
         if self.phase is _P.FAILED:
@@ -155,8 +154,7 @@ class Lifespan:
         try:
             await self._wait_while({_P.STOPPING}, self._shutdown_timeout)
         finally:
-            if self.phase is _P.STOPPING:
-                self._advance(_E.TIMED_OUT)
+            if self._advance(_E.TIMED_OUT):  # still stopping
                 log.error(
                     "the application's shutdown did not complete within %g s (lifespan_shutdown_timeout)",
                     self._shutdown_timeout or 0,
@@ -193,7 +191,7 @@ class Lifespan:
         event = _MESSAGES.get(kind, _E.FOREIGN_MESSAGE)
         before = self.phase
         text = str(message.get("message") or "")
-        if event is _E.STARTUP_FAILED:
+        if event is _E.STARTUP_FAILED and before in _BEFORE_RUNNING:
             self._why, self._traceback = _split_failure(text)
         moved = self._advance(event, f"it sent {kind!r}" if event is _E.FOREIGN_MESSAGE else "")
         if event is _E.FOREIGN_MESSAGE or not moved:

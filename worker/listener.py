@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asgi_arbiter.config.address import Address, AddressKind
 from asgi_arbiter.config.errors import BindError
@@ -157,7 +157,7 @@ def _open_tcp(address: Address, config: Config) -> socket.socket:
     return sock
 
 
-def _resolve(host: str, address: Address) -> tuple[int, tuple[str | int, ...]]:
+def _resolve(host: str, address: Address) -> tuple[socket.AddressFamily, Any]:
     """A name with addresses of both families is bound as IPv4, as uvicorn and gunicorn do; two binds give both."""
     try:
         found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -1,24 +1,46 @@
 """What the forked child does, top to bottom: signals, privileges, application, loop, exit code.
 
 ``run`` is the whole life of a worker process. It returns an exit code and ends nothing itself: leaving the process is
-the business of the arbiter's effects, which forked it.
+the business of the arbiter's effects, which forked it. A failure to boot is told through the mailbox and not logged
+here, so that the arbiter can print one traceback for four workers that fail alike.
 """
 
 from __future__ import annotations
 
+import asyncio
+import atexit
+import gc
+import logging
+import os
 import socket
+import sys
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asgi_arbiter.config.errors import ExitCode
+from asgi_arbiter.config.errors import ArbiterError, ExitCode
 
+from . import loops
+from .hooks import Hooks
 from .listener import Listener
-from .pulse import PulseBoard
+from .mailbox import Mailbox
+from .orders import Dismissed, Orders
+from .pulse import PulseBoard, PulsePhase
+from .server import Server, ServerPhase, ServerSnapshot
 
 if TYPE_CHECKING:
+    import ssl
+
     from asgi_arbiter.config import Config
+    from asgi_arbiter.protocols.asgi import ASGIApplication
 
 __all__ = ["WorkerSpec", "run"]
+
+log = logging.getLogger("asgi_arbiter.worker")
+
+_NOT_FOR_APPLICATIONS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+"""What systemd told the arbiter; a program that the application starts must not take it for itself."""
+_FLUSH = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +63,167 @@ class WorkerSpec:
 
 
 def run(spec: WorkerSpec) -> ExitCode:
-    """Live as worker ``spec.number``."""
-    raise NotImplementedError
+    """Live as worker ``spec.number``, from just after the fork to just before the process ends.
+
+    The arbiter calls it with all signals blocked. Nothing is raised.
+    """
+    worker = _Worker(spec)
+    try:
+        code = worker.live()
+    except Dismissed:
+        code = ExitCode.OK
+    except ArbiterError as error:
+        code = worker.report(error.exit_code, str(error), error.traceback_text)
+    except BaseException as error:  # noqa: BLE001 -- the last border before the process ends
+        code = worker.report(ExitCode.FAILED, f"unexpectedly: {error!r}", traceback.format_exc())
+    return worker.end(code)
+
+
+class _Worker:
+    """One life. The methods are in the order in which they run."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self.spec = spec
+        self.config = spec.config
+        self._mailbox = Mailbox(spec.mailbox)
+        self._hooks = Hooks(spec.config, number=spec.number, generation=spec.generation, arbiter_pid=spec.arbiter_pid)
+        self._orders = Orders(self._mailbox, spec.arbiter_pid, self._hooks)
+        self._pulse = spec.board.writer(spec.slot)
+        self._tls: ssl.SSLContext | None = None
+        self._has_told_leaving = False
+
+    def live(self) -> ExitCode:
+        """Boot, serve, leave."""
+        self._close_inherited()
+        self._orders.listen_while_booting()
+        self._orders.follow_the_arbiter()
+        self._pulse.beat(phase=PulsePhase.BOOTING)
+        self._settle_in()
+        self._hooks.with_arbiter("post_fork")
+        self._give_up_rights()
+        app = self._load_application()
+        self._orders.check()
+        loops.run(lambda: self._serve(app), self.config.loop)
+        return ExitCode.OK
+
+    def _close_inherited(self) -> None:
+        """First of all: a mailbox end that lives on in a sibling would hide the death of its owner."""
+        for fd in self.spec.inherited:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # closed already: the arbiter may name one twice
+
+    def _settle_in(self) -> None:
+        """Name, logs, environment, directory, mask."""
+        from asgi_arbiter.config import logs
+
+        spec, config = self.spec, self.config
+        _set_title(f"asgi-arbiter: worker {spec.number} gen {spec.generation} [{config.proc_name or config.app}]")
+        logs.configure(config, identity=f"worker={spec.number} gen={spec.generation} pid={os.getpid()}")
+        for name in _NOT_FOR_APPLICATIONS:
+            os.environ.pop(name, None)
+        if config.umask is not None:
+            os.umask(config.umask)
+        if config.chdir:
+            os.chdir(config.chdir)
+        self._load_environment()
+
+    def _load_environment(self) -> None:
+        from asgi_arbiter.config import envfile
+
+        envfile.apply(self.config)
+
+    def _give_up_rights(self) -> None:
+        """The TLS key is read before, since often only root may."""
+        if self.config.certfile or self.config.keyfile:
+            from asgi_arbiter.config.tls import server_context
+
+            self._tls = server_context(self.config)
+        if self.config.user or self.config.group:
+            from . import privileges
+
+            if privileges.drop(self.config):
+                self._orders.follow_the_arbiter()
+
+    def _load_application(self) -> ASGIApplication:
+        from asgi_arbiter.config.importer import load_application
+
+        app = load_application(self.config)
+        self._hooks.with_worker("post_worker_init")
+        return app
+
+    async def _serve(self, app: ASGIApplication) -> None:
+        spec = self.spec
+        server = Server(
+            app,
+            self.config,
+            beat=self._beat,
+            retire=self._retire,
+            rivals=(spec.board, spec.slot) if self.config.workers > 1 else None,
+            tls=self._tls,
+        )
+        self._orders.attach(asyncio.get_running_loop(), server)
+        try:
+            report = await server.serve(spec.listeners, on_ready=self._ready)
+        finally:
+            self._orders.detach()
+        log.debug(
+            "drained (%s) in %.2f s: %d served, %d cancelled, %d cut",
+            report.reason,
+            report.duration,
+            report.served,
+            report.cancelled,
+            report.cut,
+            extra={"event": "worker_drained"},
+        )
+
+    def _ready(self) -> None:
+        # What the boot made lives as long as the worker: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        self._mailbox.send({"kind": "ready"})
+        self._hooks.with_worker("worker_ready")
+
+    def _beat(self, snapshot: ServerSnapshot) -> None:
+        from asgi_arbiter.config import logs
+
+        snapshot.write_to(self._pulse)
+        logs.flush()
+        self._mailbox.flush()
+        if snapshot.phase is ServerPhase.DRAINING and not self._has_told_leaving:
+            self._has_told_leaving = True
+            self._mailbox.send({"kind": "leaving"})
+
+    def _retire(self, reason: str) -> None:
+        self._mailbox.send({"kind": "retiring", "reason": reason})
+        self._hooks.with_worker("worker_retiring", reason)
+
+    def report(self, code: ExitCode, reason: str, traceback_text: str) -> ExitCode:
+        """Tell the arbiter why this worker cannot serve; returns ``code``."""
+        self._mailbox.send({"kind": "failed", "code": int(code), "reason": reason, "traceback": traceback_text})
+        return code
+
+    def end(self, code: ExitCode) -> ExitCode:
+        """Last things: the exit hook, what the application registered with ``atexit``, and everything buffered."""
+        try:
+            self._hooks.with_arbiter("worker_exit")
+            # The process will end by ``os._exit``, which skips these; telemetry libraries flush in them.
+            atexit._run_exitfuncs()
+        except (Exception, SystemExit, Dismissed):  # the hook call
+            log.exception("a function registered with atexit failed", extra={"event": "hook_failed"})
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError, AttributeError):
+                pass  # closed, or nobody reads it any more
+        self._mailbox.flush(_FLUSH)
+        return code
+
+
+def _set_title(title: str) -> None:
+    try:
+        from setproctitle import setproctitle
+    except ImportError:
+        return
+    setproctitle(title)

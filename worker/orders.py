@@ -1,0 +1,177 @@
+"""Who may tell a worker to leave, and how it hears: signals, the mailbox, the death of the arbiter.
+
+Two times of life. While the worker boots there is no loop: a signal interrupts the import by raising ``Dismissed``, and
+since user code may swallow that, ``check`` looks again afterwards. While it serves, signals and mailbox are events of
+the loop. Rules:
+
+* SIGTERM says *leave*, the mailbox says *why*; a TERM without a word waits a moment for it, since systemd sends TERM to
+  the whole group before the arbiter has written, and the reason decides about the accept queue;
+* whatever is repeated is harmless;
+* signals that the worker ignores get a handler that does nothing rather than SIG_IGN, which programs that the
+  application starts would inherit.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from signal import Signals
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .hooks import Hooks
+    from .mailbox import Mailbox
+    from .server import Server
+
+__all__ = ["Dismissed", "Orders"]
+
+log = logging.getLogger("asgi_arbiter.worker")
+
+_WORD_DELAY = 0.2
+"""Seconds that a TERM waits for the arbiter's reason."""
+_IGNORED = (
+    Signals.SIGINT,  # the terminal sends it to the whole group; the arbiter decides
+    Signals.SIGHUP,
+    Signals.SIGTTIN,
+    Signals.SIGTTOU,
+    Signals.SIGWINCH,
+)
+_STDERR = 2
+_PR_SET_PDEATHSIG = 1
+
+
+class Dismissed(BaseException):
+    """The worker is told to leave before it serves. Not an ``Exception``, so that careful user code lets it pass."""
+
+
+class Orders:
+    """The orders of one worker."""
+
+    def __init__(self, mailbox: Mailbox, arbiter_pid: int, hooks: Hooks) -> None:
+        self._mailbox = mailbox
+        self._arbiter_pid = arbiter_pid
+        self._hooks = hooks
+        self._is_dismissed = False
+        self._server: Server | None = None
+        self._quick_timeout = 0.0
+        self._word_timer: asyncio.TimerHandle | None = None
+
+    # While booting
+
+    def listen_while_booting(self) -> None:
+        """Install the handlers, then let signals in: the arbiter blocked them for the time around the fork."""
+        signal.set_wakeup_fd(-1)  # the arbiter's descriptor, which must not wake up for our signals
+        for ignored in _IGNORED:
+            signal.signal(ignored, _do_nothing)
+        signal.signal(Signals.SIGPIPE, signal.SIG_IGN)
+        signal.signal(Signals.SIGTERM, self._dismiss)
+        signal.signal(Signals.SIGQUIT, self._dismiss)
+        signal.signal(Signals.SIGUSR1, _do_nothing)
+        signal.signal(Signals.SIGCHLD, signal.SIG_DFL)
+        self._prepare_evidence()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def follow_the_arbiter(self) -> None:
+        """Ask the kernel for SIGTERM at the arbiter's death (Linux), and notice if it is dead already.
+
+        To be repeated after a change of identity, which clears the request (prctl(2), PR_SET_PDEATHSIG).
+        """
+        if sys.platform == "linux":
+            import ctypes
+
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, Signals.SIGTERM, 0, 0, 0)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ``Dismissed`` if the worker was told to leave, or its arbiter is dead."""
+        messages = self._mailbox.receive()
+        told = any(message["kind"] == "leave" for message in messages)
+        if self._is_dismissed or told or self._mailbox.at_eof or os.getppid() != self._arbiter_pid:
+            self._is_dismissed = True
+            raise Dismissed
+
+    def _dismiss(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._is_dismissed:
+            self._is_dismissed = True
+            raise Dismissed
+
+    # While serving
+
+    def attach(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
+        """From now on orders go to ``server``, as events of ``loop``."""
+        self._server = server
+        self._loop = loop
+        handlers: dict[Signals, Callable[[], None]] = {
+            Signals.SIGTERM: self._on_term,
+            Signals.SIGQUIT: self._on_quit,
+            Signals.SIGUSR1: self._on_reopen,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        loop.add_reader(self._mailbox.fileno(), self._on_mail)
+        if self._is_dismissed:
+            server.begin_drain("recycle")
+
+    def detach(self) -> None:
+        """The server has ended: what comes now is too late to matter."""
+        self._loop.remove_reader(self._mailbox.fileno())
+        for number in (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGUSR1):
+            self._loop.remove_signal_handler(number)
+            signal.signal(number, _do_nothing)
+
+    def _on_term(self) -> None:
+        if self._word_timer is None:
+            self._word_timer = self._loop.call_later(_WORD_DELAY, self._leave, "recycle")
+
+    def _on_quit(self) -> None:
+        self._hooks.with_worker("worker_int")
+        self._leave("shutdown", quick=True)
+
+    def _on_reopen(self) -> None:
+        from asgi_arbiter.config import logs
+
+        logs.reopen()
+        log.info("log files are open anew", extra={"event": "logs_reopened"})
+
+    def _on_mail(self) -> None:
+        for message in self._mailbox.receive():
+            if message["kind"] == "leave":
+                self._leave(str(message.get("reason") or "recycle"))
+        if self._mailbox.at_eof:
+            self._loop.remove_reader(self._mailbox.fileno())
+            log.warning("the arbiter is gone: finishing what is under way", extra={"event": "arbiter_gone"})
+            self._leave("orphaned")
+
+    def _leave(self, reason: str, *, quick: bool = False) -> None:
+        if self._word_timer is not None:
+            self._word_timer.cancel()
+        if self._server is not None:
+            self._server.begin_drain(reason, timeout=self._server.config.quick_timeout if quick else None)
+
+    # Evidence
+
+    def _prepare_evidence(self) -> None:
+        """Stacks of all threads to standard error: at a crash, at SIGABRT, and on demand at SIGUSR2. faulthandler writes
+        them in the signal handler itself, hence also while the loop is blocked."""
+        faulthandler.enable(_STDERR, all_threads=True)
+        faulthandler.register(Signals.SIGUSR2, _STDERR, all_threads=True)
+        if self._hooks.has("worker_abort"):
+            signal.signal(Signals.SIGABRT, self._on_abort)
+            faulthandler.register(Signals.SIGABRT, _STDERR, all_threads=True, chain=True)
+
+    def _on_abort(self, _number: int, _frame: FrameType | None) -> None:
+        self._hooks.with_worker("worker_abort")
+        faulthandler.unregister(Signals.SIGABRT)
+        signal.signal(Signals.SIGABRT, signal.SIG_DFL)
+        signal.raise_signal(Signals.SIGABRT)
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """For signals that are none of a worker's business."""
