@@ -23,6 +23,7 @@ from .errors import (
 )
 from .schema import Reach
 from .settings import Config
+from .sources import Loaded, configure, load
 
 __all__ = [
     "Address",
@@ -37,8 +38,11 @@ __all__ = [
     "HandoverFailed",
     "InvalidSetting",
     "LifespanFailed",
+    "Loaded",
     "MissingExtra",
     "Reach",
     "SourceUnreadable",
     "UnknownSetting",
+    "configure",
+    "load",
 ]

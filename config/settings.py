@@ -15,8 +15,9 @@ from typing import Any
 
 from .address import Address
 from .schema import Kind, Option, Reach, option_of, setting
+from .written import toml_value
 
-__all__ = ["Config", "options"]
+__all__ = ["ADDRESS_PARTS", "Config", "defaults", "names", "options"]
 
 _LIVE, _WORKERS, _RESTART = Reach.LIVE, Reach.WORKERS, Reach.RESTART
 
@@ -1626,12 +1627,11 @@ class Config:
 
     def describe(self) -> list[tuple[str, str]]:
         """Every setting with its value as it would be written in a TOML file; the key's password is masked."""
-        from .reference import toml_value
-
-        return [
-            (name, '"***"' if name == "keyfile_password" and self.keyfile_password else toml_value(getattr(self, name)))
-            for name in options()
-        ]
+        rows = []
+        for name, option in options().items():
+            value = toml_value(getattr(self, name), kind=option.kind)
+            rows.append((name, '"***"' if name == "keyfile_password" and self.keyfile_password else value))
+        return rows
 
 
 def _entries() -> Iterator[tuple[str, Option]]:
@@ -1644,3 +1644,19 @@ def _entries() -> Iterator[tuple[str, Option]]:
 def options() -> dict[str, Option]:
     """The metadata of every setting by its name, in the order of the manual."""
     return dict(_entries())
+
+
+ADDRESS_PARTS = ("host", "port", "uds", "fd")
+"""uvicorn's four ways to write one address; together they make ``bind``."""
+
+
+@cache
+def names() -> dict[str, str]:
+    """Every name under which a setting may stand in a file or a variable, with the setting's own name."""
+    return {word: name for name, option in options().items() for word in option.names(name)}
+
+
+@cache
+def defaults() -> dict[str, Any]:
+    """Every setting's default."""
+    return {entry.name: entry.default for entry in fields(Config)}

@@ -1,0 +1,260 @@
+"""The table as a command line: click options from the settings, and click's result as a layer.
+
+Rules: every option comes from the table, except the four parts of an address and the actions (``--version`` and the
+like). Click only cuts the words; values are converted by ``coerce`` like those of any other source. What was not given
+stays absent: defaults are never applied here.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import click
+
+from .address import DEFAULT_HOST, DEFAULT_PORT
+from .errors import ConfigError, ConflictingSettings, UnknownSetting
+from .layers import Given, Layer, Origin
+from .schema import Kind, Option
+from .settings import defaults, options
+from .written import display_default
+
+__all__ = ["CommandLine", "command", "complaint", "flags", "gunicorn_arguments", "parse"]
+
+_METAVARS = {
+    Kind.TEXT: "TEXT",
+    Kind.PATH: "PATH",
+    Kind.HOOK: "MODULE:FUNCTION",
+    Kind.FLAG: "BOOLEAN",
+    Kind.COUNT: "NUMBER",
+    Kind.WORKERS: "NUMBER|auto",
+    Kind.SECONDS: "SECONDS",
+    Kind.SIZE: "SIZE",
+    Kind.MODE: "MODE",
+    Kind.WORDS: "TEXT",
+    Kind.LINES: "TEXT",
+    Kind.PAIRS: "NAME=VALUE",
+    Kind.BINDS: "ADDRESS",
+}
+_PARTS = {
+    "host": ("HOST", f"Host of the address, as uvicorn has it.  [default: {DEFAULT_HOST}]"),
+    "port": ("PORT", f"Port of the address, as uvicorn has it; 0 takes a free one.  [default: {DEFAULT_PORT}]"),
+    "uds": ("PATH", "Listen on this Unix socket."),
+    "fd": ("NUMBER", "Listen on this inherited file descriptor."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What the words of a command line say."""
+
+    values: dict[str, Given]
+    """Settings by name, and ``host``, ``port``, ``uds``, ``fd``."""
+    config_file: str
+    action: str
+    """``print-config``, ``check-config``, or empty to run."""
+
+
+class _Spelling(click.Option):
+    """One click option for one spelling of a setting, so that messages can repeat what was typed."""
+
+    def __init__(self, setting: str, declarations: Sequence[str], *, section: str, **rest: Any) -> None:
+        super().__init__(declarations, **rest)
+        self.setting = setting
+        self.section = section
+
+    @property
+    def typed(self) -> str:
+        """The primary spelling."""
+        return next((flag for flag in self.opts if flag.startswith("--")), self.opts[0])
+
+
+class _Command(click.Command):
+    """Help by section, in the order of the manual, instead of one list."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections that have visible options, the actions last."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                section = parameter.section if isinstance(parameter, _Spelling) else "Actions"
+                sections.setdefault(section, []).append(record)
+        actions = sections.pop("Actions", [])
+        for title, records in [*sections.items(), ("Actions", actions)]:
+            with formatter.section(title):
+                formatter.write_dl(records, col_max=32)
+
+
+def command(run: Callable[[CommandLine], Any], version: Callable[[], str]) -> click.Command:
+    """The click command: ``run`` gets the cut command line, ``version`` gives the text for ``--version``."""
+
+    def callback(**parameters: Any) -> Any:
+        return run(_collect(parameters))
+
+    def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted and not context.resilient_parsing:
+            click.echo(version())
+            context.exit()
+
+    actions: list[click.Parameter] = [
+        click.Option(["--version", "-v"], is_flag=True, is_eager=True, expose_value=False, callback=show_version,
+                     help="Show the versions of the program and of what it uses, and exit."),
+    ]  # fmt: skip
+    return _Command(
+        "asgi-arbiter",
+        params=[*_parameters(), *actions],
+        callback=callback,
+        help="Serve the ASGI application APP (module:attribute) with supervised worker processes.",
+        epilog="Each setting can also stand in asgi-arbiter.toml or in a variable ASGI_ARBITER_<NAME>. Options that "
+        "gunicorn has and that have no effect here are accepted with a warning and not listed.",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+
+
+def parse(arguments: Sequence[str]) -> CommandLine:
+    """Cut ``arguments``. Raises ``UnknownSetting`` or ``ConfigError``."""
+    with _parser().make_context("asgi-arbiter", list(arguments)) as context:
+        return _collect(context.params)
+
+
+@cache
+def _parser() -> click.Command:
+    """A command without the actions that print and leave."""
+    return click.Command("asgi-arbiter", params=_parameters(), add_help_option=False)
+
+
+def gunicorn_arguments(text: str) -> tuple[Layer, str]:
+    """``GUNICORN_CMD_ARGS`` as a layer, and the settings file that it names. Raises ``ConfigError``."""
+    title = "GUNICORN_CMD_ARGS"
+    try:
+        line = parse(shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"environment, {title}: {error}") from None
+    except click.ClickException as error:
+        raise UnknownSetting(f"environment, {title}: {complaint(error)}") from None
+    values = {name: Given(given.raw, given.where.replace("command line", title)) for name, given in line.values.items()}
+    values.pop("app", None)  # gunicorn ignores it there too
+    layer = Layer(Origin.ENVIRONMENT, title, values)
+    layer.notices.append(f"{title} is taken into account: {text.strip()}")
+    return layer, line.config_file
+
+
+def complaint(error: click.ClickException) -> str:
+    """Click's complaint in our words, with the nearest flag."""
+    if isinstance(error, click.NoSuchOption):
+        from .layers import unknown
+
+        return unknown("option", error.option_name, flags()).replace('"', "")
+    text = error.format_message()
+    if isinstance(error, click.BadOptionUsage) and "requires" in text:
+        return f"{error.option_name} needs a value"
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+def flags() -> list[str]:
+    """Every spelling that the command line knows."""
+    return [
+        flag for parameter in _parameters() if isinstance(parameter, click.Option)
+        for flag in (*parameter.opts, *parameter.secondary_opts)
+    ] + ["--version", "--help"]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------- from the table
+
+
+def _parameters() -> list[click.Parameter]:
+    rendered: list[click.Parameter] = [click.Argument(["app"], required=False)]
+    for name, option in options().items():
+        rendered += _spellings(name, option)
+        if name == "bind":
+            rendered += _address_parts()
+    rendered += [
+        click.Option(["-c", "--config"], metavar="FILE", help="Read the settings from this TOML or gunicorn.conf.py file."),
+        click.Option(["--check-config"], is_flag=True, help="Check the settings, import the application, and exit."),
+        click.Option(["--print-config"], is_flag=True, help="Show each setting with its value and source, and exit."),
+    ]  # fmt: skip
+    return rendered
+
+
+def _address_parts() -> Iterator[click.Parameter]:
+    for part, (metavar, text) in _PARTS.items():
+        yield _Spelling(part, [part, f"--{part}"], section=options()["bind"].section, metavar=metavar, help=text)
+
+
+def _spellings(name: str, option: Option) -> Iterator[click.Parameter]:
+    """The advertised option, and a hidden one for each foreign spelling."""
+    if option.flags:
+        yield _spelling(name, name, option, option.flags, hidden=bool(option.inert))
+    for index, flag in enumerate(option.also):
+        yield _spelling(name, f"{name}__{index}", option, (flag,), hidden=True)
+
+
+def _spelling(name: str, parameter: str, option: Option, flags: tuple[str, ...], *, hidden: bool) -> click.Option:
+    text = f"{option.help}  [default: {display_default(option, defaults()[name])}]"
+    common: dict[str, Any] = {"section": option.section, "hidden": hidden, "help": text, "default": None}
+    if option.is_boolean and not option.takes_value:
+        words = [f"{flag}/--no-{flag[2:]}" if flag.startswith("--") and option.negatable else flag for flag in flags]
+        return _Spelling(name, [parameter, *words], is_flag=True, **common)
+    metavar = "[" + "|".join(option.choices) + "]" if option.choices else _METAVARS.get(option.kind, "TEXT")
+    if option.numbered:
+        metavar = "NUMBER"
+    extra: dict[str, Any] = {"is_flag": False, "flag_value": option.bare} if option.bare else {}
+    return _Spelling(
+        name, [parameter, *flags], type=str, metavar=metavar, multiple=option.is_list, **extra, **common
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------- click's result
+
+
+@cache
+def _spellings_by_parameter() -> dict[str, _Spelling]:
+    return {each.name or "": each for each in _parameters() if isinstance(each, _Spelling)}
+
+
+def _collect(parameters: dict[str, Any]) -> CommandLine:
+    """Click's parameters as values under the settings' names. Raises ``ConflictingSettings`` for two spellings of one
+    setting that is no list."""
+    values: dict[str, Given] = {}
+    for parameter, spelling in _spellings_by_parameter().items():
+        raw = parameters.get(parameter)
+        if raw is None or raw == ():
+            continue
+        where = f"command line, {_typed(spelling, raw)}"
+        name = spelling.setting
+        if isinstance(raw, tuple):
+            raw = list(raw) if name not in options() or options()[name].kind is Kind.LINES else _split(raw)
+            if name in values:
+                raw = [*_listed(values[name].raw), *raw]
+        elif name in values:
+            raise ConflictingSettings(f"{where}: the same setting as in {values[name].where}; keep one of them")
+        values[name] = Given(raw, where)
+    app = parameters.get("app")
+    for name, option in options().items():
+        if option.bare and app is None and name in values and _is_swallowed(option, values[name].raw):
+            app, values[name] = values[name].raw, Given(option.bare, values[name].where)
+    if app is not None:
+        values["app"] = Given(app, "command line, APP")
+    action = next((word for word in ("check-config", "print-config") if parameters.get(word.replace("-", "_"))), "")
+    return CommandLine(values, str(parameters.get("config") or ""), action)
+
+
+def _is_swallowed(option: Option, raw: object) -> bool:
+    """Whether a flag with an optional value has taken the application that stood behind it."""
+    return ":" in str(raw) and str(raw).lower() not in (*option.choices, *option.spelled)
+
+
+def _typed(spelling: _Spelling, raw: object) -> str:
+    return spelling.secondary_opts[0] if raw is False and spelling.secondary_opts else spelling.typed
+
+
+def _split(raw: tuple[str, ...]) -> list[str]:
+    return [word.strip() for item in raw for word in item.split(",")]
+
+
+def _listed(raw: object) -> list[str]:
+    return list(raw) if isinstance(raw, (list, tuple)) else [str(raw)]

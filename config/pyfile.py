@@ -1,0 +1,97 @@
+"""A Python file as settings file: gunicorn's ``gunicorn.conf.py``, read as it is.
+
+The file is executed; its names that are settings become values, other names are the file's own business and ignored,
+as gunicorn does. Functions under the names of hooks become hooks: the executed file stays importable under a name of
+its own, and the hook is written ``module:function`` like any other.
+
+Rules: ``None`` means that the setting is not set. Each reload executes the file anew, under a new module name, so that
+workers of the old settings keep their own hooks.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import traceback
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+
+from .errors import SourceUnreadable
+from .layers import Layer, Origin
+from .schema import Kind
+from .settings import ADDRESS_PARTS, names, options
+
+__all__ = ["python_layer"]
+
+_loads = count(1)
+_IGNORED = {"config", "check_config", "print_config"}
+"""gunicorn's settings that are actions here."""
+
+
+def python_layer(named: str, directory: Path) -> Layer:
+    """Execute ``named``: a path, ``file:PATH`` or ``python:MODULE``. Raises ``SourceUnreadable`` with the traceback of
+    the file's own error."""
+    if named.startswith("python:"):
+        title, content = named, _from_module(named.removeprefix("python:"), named)
+    else:
+        title = named.removeprefix("file:")
+        path = directory / Path(title).expanduser()
+        title = path.name if path.parent == directory else title
+        content = _from_path(path, title)
+    layer = Layer(Origin.FILE, title)
+    for word, value in content.items():
+        known = word in names() or word in ADDRESS_PARTS
+        if known and word not in _IGNORED and value is not None and not isinstance(value, ModuleType):
+            _take(layer, word, value, content)
+    return layer
+
+
+def _take(layer: Layer, word: str, value: object, content: Mapping[str, object]) -> None:
+    """gunicorn takes only its own names; ours are taken too, unless the value cannot be a setting's (an import)."""
+    name = names().get(word, word)
+    where = f"{layer.title}, {word}"
+    if name in options() and options()[name].kind is Kind.HOOK and callable(value):
+        layer.add(word, f"{content['__name__']}:{word}", where)
+    elif name == "worker_class" and isinstance(value, type):
+        layer.add(word, f"{value.__module__}.{value.__qualname__}", where)
+    elif isinstance(value, Path):
+        layer.add(word, str(value), where)
+    elif not callable(value) or isinstance(value, (str, int)):
+        layer.add(word, value, where)
+
+
+def _from_path(path: Path, title: str) -> dict[str, object]:
+    if not path.exists():
+        raise SourceUnreadable(f"{title}: there is no such file")
+    module = ModuleType(f"asgi_arbiter_settings_{next(_loads)}")
+    module.__file__ = str(path)
+    try:
+        code = compile(path.read_bytes(), str(path), "exec")
+        sys.modules[module.__name__] = module
+        exec(code, module.__dict__)
+    except Exception as error:  # noqa: BLE001 -- the user's code may raise anything; it is reported as the file's error
+        sys.modules.pop(module.__name__, None)
+        raise _failed(title, error) from None
+    return module.__dict__
+
+
+def _from_module(name: str, title: str) -> dict[str, object]:
+    try:
+        content = runpy.run_module(name, run_name=name)
+    except Exception as error:  # noqa: BLE001 -- as above
+        raise _failed(title, error) from None
+    module = ModuleType(f"asgi_arbiter_settings_{next(_loads)}")
+    module.__dict__.update({word: value for word, value in content.items() if not word.startswith("__")})
+    sys.modules[module.__name__] = module
+    return module.__dict__
+
+
+def _failed(title: str, error: Exception) -> SourceUnreadable:
+    """The error of the file, with its traceback from the file's own frame on."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    return SourceUnreadable(f"{title}: {type(error).__name__}: {error}", traceback_text=text)
