@@ -1,0 +1,388 @@
+"""From ``module:attribute`` to an application, with errors that say whose fault it is.
+
+The forms of APP:
+
+* ``package.module:attribute``, where the attribute may have dots;
+* ``package.module``: the attribute is ``application`` (gunicorn's default), or else ``app``;
+* ``package.module:factory("name", debug=True)``: the result of a call with literal arguments (gunicorn's form).
+
+With ``--factory`` the attribute is called without arguments. A callable that needs no arguments and is no ASGI
+application is taken for a factory without being asked, with a warning, as uvicorn does.
+
+Three failures are told apart: there is no such module, there is no such attribute, and the module was found and its
+own code failed. Only the last carries a traceback, the user's, without our frames and those of the import system.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .errors import AppImportError, InvalidSetting
+from .interfaces import Application, adapt, is_coroutine_callable, takes
+
+if TYPE_CHECKING:
+    from .settings import Config
+
+__all__ = ["import_object", "load_application", "prepare_path", "user_traceback"]
+
+_DEFAULT_ATTRIBUTES = ("application", "app")
+_OURS = str(Path(__file__).resolve().parent.parent)
+
+
+class _Reference(NamedTuple):
+    text: str
+    module: str
+    attributes: tuple[str, ...]
+    """Empty: one of the defaults."""
+    call: ast.Call | None
+
+
+def prepare_path(config: Config) -> None:
+    """Put ``pythonpath`` and then ``app_dir`` (or the current directory) in front of ``sys.path``, once.
+
+    Raises ``InvalidSetting`` if ``app_dir`` is no directory.
+    """
+    if config.app_dir and not Path(config.app_dir).is_dir():
+        raise InvalidSetting(f"app_dir: there is no directory {config.app_dir!r} (in {Path.cwd()})")
+    wanted = [os.path.abspath(path) for path in (*config.pythonpath, config.app_dir or ".") if path]
+    sys.path[:] = [*dict.fromkeys(wanted), *(path for path in sys.path if path not in wanted)]
+
+
+def load_application(config: Config, *, announce: bool = True) -> Application:
+    """Import the application and make it an ASGI 3 application. `prepare_path` comes before.
+
+    Args:
+        announce: whether an undeclared factory is worth a warning (one of several workers is enough).
+
+    Raises:
+        AppImportError: with the user's traceback where the user's code failed.
+        MissingExtra: the interface is WSGI and a2wsgi is not installed.
+    """
+    given: object = config.app
+    if not isinstance(given, str):  # embedded use: the object itself
+        found, called, name = given, False, "the application"
+    elif not given:
+        raise AppImportError("no application was given; name it as module:attribute, such as main:app")
+    else:
+        reference = _parse(given)
+        found, called, name = _resolve(reference), reference.call is not None, f'"{given}"'
+    if config.factory and not called:
+        if not callable(found):
+            raise AppImportError(f"{name} is not callable: {_kind(found)} cannot be a factory")
+        found = _call(found, name)
+    elif not called and callable(found) and _is_factory(found):
+        made = _try_factory(found, name)
+        if made is not found:
+            found = made
+            if announce:
+                _warn_of_factory(name)
+    if not callable(found):
+        raise AppImportError(f"{name} is not callable: {_kind(found)} is not an application")
+    return adapt(found, config.interface, name=name)
+
+
+def import_object(text: str) -> Any:
+    """The object that ``module:attribute`` names (in all forms of the module's head). Raises ``AppImportError``."""
+    return _resolve(_parse(text))
+
+
+# -------------------------------------------------------------------------------------------------- the form
+
+
+def _parse(text: str) -> _Reference:
+    module, colon, rest = text.partition(":")
+    if not all(part.isidentifier() for part in module.split(".")) or (colon and not rest):
+        raise AppImportError(f'"{text}" is not of the form module:attribute{_form_hint(module, rest)}')
+    if not colon:
+        return _Reference(text, module, (), None)
+    try:
+        expression = ast.parse(rest.strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        raise AppImportError(f'"{text}": "{rest}" is neither an attribute nor a call of a factory') from None
+    call = expression if isinstance(expression, ast.Call) else None
+    attributes = _dotted(call.func if call else expression)
+    if attributes is None:
+        raise AppImportError(f'"{text}": "{rest}" is neither an attribute nor a call of a factory')
+    return _Reference(text, module, attributes, call)
+
+
+def _dotted(node: ast.expr) -> tuple[str, ...] | None:
+    if isinstance(node, ast.Name):
+        return (node.id,)
+    if isinstance(node, ast.Attribute):
+        head = _dotted(node.value)
+        return (*head, node.attr) if head else None
+    return None
+
+
+def _form_hint(module: str, rest: str) -> str:
+    path = module.removesuffix(".py").strip("./").replace("/", ".").replace("\\", ".")
+    if module and path != module and all(part.isidentifier() for part in path.split(".")):
+        return f'; a module is named with dots, not as a file: did you mean "{path}:{rest or "app"}"?'
+    return ""
+
+
+# ---------------------------------------------------------------------------------------------- the object
+
+
+def _resolve(reference: _Reference) -> Any:
+    module = _import(reference)
+    if not reference.attributes:
+        for name in _DEFAULT_ATTRIBUTES:
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise AppImportError(
+            f'"{reference.text}": the module has neither "application" nor "app"{_candidates(module)};'
+            f" name the attribute: {reference.module}:attribute"
+        )
+    found: Any = module
+    for done, name in enumerate(reference.attributes):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            owner = ".".join((reference.module, *reference.attributes[:done]))
+            hint = _nearest(name, dir(found)) or (_candidates(module) if not done else "")
+            raise AppImportError(f'"{reference.text}": "{owner}" has no attribute "{name}"{hint}') from None
+        except Exception as problem:
+            raise AppImportError(
+                f'"{reference.text}": reading "{name}" raised {_summary(problem)}',
+                traceback_text=user_traceback(problem),
+            ) from problem
+    if reference.call is not None:
+        args, kwargs = _arguments(reference)
+        if not callable(found):
+            raise AppImportError(f'"{reference.text}": "{".".join(reference.attributes)}" is not callable')
+        return _call(found, f'"{reference.text}"', args, kwargs)
+    return found
+
+
+def _arguments(reference: _Reference) -> tuple[list[Any], dict[str, Any]]:
+    call = reference.call
+    assert call is not None
+    try:
+        args = [ast.literal_eval(argument) for argument in call.args]
+        return args, {keyword.arg or "**": ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (ValueError, TypeError, SyntaxError):
+        raise AppImportError(
+            f'"{reference.text}": the arguments of the call must be literals, such as "text", 1, True or None'
+        ) from None
+
+
+def _import(reference: _Reference) -> ModuleType:
+    importlib.invalidate_caches()  # the process may be older than the files
+    try:
+        return importlib.import_module(reference.module)
+    except ModuleNotFoundError as problem:
+        missing = problem.name or ""
+        if not _user_frames(problem) and (reference.module == missing or reference.module.startswith(f"{missing}.")):
+            raise AppImportError(_not_found(reference, missing)) from None
+        raise _failed(reference, problem) from problem
+    except SystemExit as problem:
+        code = "" if problem.code is None else repr(problem.code)
+        raise AppImportError(
+            f'"{reference.text}": the module "{reference.module}" ended the program with sys.exit({code}) while it was'
+            " imported",
+            traceback_text=user_traceback(problem),
+        ) from problem
+    except Exception as problem:
+        raise _failed(reference, problem) from problem
+
+
+def _failed(reference: _Reference, problem: Exception) -> AppImportError:
+    message = f'"{reference.text}": the module "{reference.module}" failed while it was imported: {_summary(problem)}'
+    return AppImportError(message, traceback_text=user_traceback(problem))
+
+
+def _not_found(reference: _Reference, missing: str) -> str:
+    parent, _, last = missing.rpartition(".")
+    loaded = sys.modules.get(parent) if parent else None
+    if loaded is not None and not hasattr(loaded, "__path__"):
+        hint = f'; did you mean "{parent}:{last}"?' if hasattr(loaded, last) else ""
+        return f'"{reference.text}": there is no module "{missing}": "{parent}" is a module, not a package{hint}'
+    if loaded is not None:
+        folders = [str(path) for path in loaded.__path__]
+    else:
+        folders = [path for path in sys.path[:1] if path]
+        if str(Path.cwd()) not in folders:
+            folders.append(str(Path.cwd()))
+    tail = reference.text.partition(":")[2] or "app"
+    hint = _nearest_module(missing, last, folders, f"{reference.module[len(missing) :]}:{tail}")
+    searched = " and ".join(folders)
+    return f'"{reference.text}": there is no module "{missing}" (looked in {searched} and the installed packages){hint}'
+
+
+# ------------------------------------------------------------------------------------------------- factories
+
+
+def _is_factory(value: Callable[..., Any]) -> bool:
+    """Whether it may be a factory: it needs no arguments, and it is no ASGI application."""
+    return not is_coroutine_callable(value) and takes(value, 0) is not False
+
+
+def _try_factory(value: Callable[..., Any], name: str) -> Any:
+    if takes(value, 0) and not takes(value, 3):
+        return _call(value, name)
+    # ``*args`` may be either, and so may what was written in C: called, as uvicorn does; what it makes decides.
+    try:
+        made = value()
+    except TypeError:
+        return value
+    except Exception as problem:
+        raise _factory_failed(name, problem) from problem
+    if inspect.isawaitable(made):
+        _discard(made)
+        return value
+    return made if callable(made) else value
+
+
+def _call(
+    factory: Callable[..., Any], name: str, args: list[Any] | None = None, kwargs: dict[str, Any] | None = None
+) -> Any:
+    args, kwargs = args or [], kwargs or {}
+    try:
+        inspect.signature(factory).bind(*args, **kwargs)
+    except TypeError as problem:
+        given = "these arguments" if args or kwargs else "no arguments"
+        raise AppImportError(f"{name}: the factory cannot be called with {given}: {problem}") from None
+    except ValueError:  # written in C
+        pass
+    try:
+        made = factory(*args, **kwargs)
+    except (Exception, SystemExit) as problem:
+        raise _factory_failed(name, problem) from problem
+    if inspect.isawaitable(made):
+        _discard(made)
+        raise AppImportError(f"{name}: the factory is asynchronous; it must return the application, not a coroutine")
+    if made is None:
+        raise AppImportError(f"{name}: the factory returned None instead of the application")
+    return made
+
+
+def _discard(made: Any) -> None:
+    close = getattr(made, "close", None)
+    if close is not None:
+        close()  # else Python warns that a coroutine was never awaited
+
+
+def _factory_failed(name: str, problem: BaseException) -> AppImportError:
+    return AppImportError(f"{name}: the factory raised {_summary(problem)}", traceback_text=user_traceback(problem))
+
+
+def _warn_of_factory(name: str) -> None:
+    logging.getLogger("asgi_arbiter.worker").warning(
+        "%s is an application factory; it was called. Say so with --factory", name, extra={"event": "factory_detected"}
+    )
+
+
+# ---------------------------------------------------------------------------------------- hints and traces
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    import difflib
+
+    found = difflib.get_close_matches(name, [other for other in names if not other.startswith("__")], 1, 0.6)
+    return f'; did you mean "{found[0]}"?' if found else ""
+
+
+def _candidates(module: ModuleType) -> str:
+    found = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and not inspect.isclass(value)
+        and not inspect.isroutine(value)
+        and is_coroutine_callable(value)
+    ]
+    return f"; its applications are named {', '.join(repr(name) for name in found[:3])}" if found else ""
+
+
+def _nearest_module(missing: str, last: str, folders: list[str], tail: str) -> str:
+    """What could have been meant: the same name one folder deeper, or a similar name in the same folder."""
+    import difflib
+
+    prefix = missing[: -len(last)]
+    similar: list[str] = []
+    for folder in folders:
+        for entry, deeper in _modules_in(folder):
+            if last in deeper:
+                return f'; did you mean "{prefix}{entry}.{last}{tail}"?'
+            similar.append(entry)
+    found = difflib.get_close_matches(last, similar, 1, 0.6)
+    return f'; did you mean "{prefix}{found[0]}{tail}"?' if found else ""
+
+
+def _modules_in(folder: str) -> list[tuple[str, frozenset[str]]]:
+    """The modules in a folder, and for those that are folders themselves, what is in them."""
+    found = []
+    try:
+        for entry in sorted(Path(folder).iterdir()):
+            if entry.suffix == ".py":
+                found.append((entry.stem, frozenset[str]()))
+            elif entry.name.isidentifier() and entry.is_dir():
+                inside = frozenset(path.stem for path in entry.glob("*.py"))
+                if inside:
+                    found.append((entry.name, inside))
+    except OSError:
+        pass
+    return found
+
+
+def user_traceback(problem: BaseException) -> str:
+    """The traceback as Python prints it, without the frames of this package and of the import system."""
+    shown = traceback.TracebackException.from_exception(problem)
+    _strip(shown, set())
+    if not shown.stack and shown.__cause__ is None and (shown.__context__ is None or shown.__suppress_context__):
+        return "".join(shown.format_exception_only()).rstrip("\n")
+    return "".join(shown.format()).rstrip("\n")
+
+
+def _strip(shown: traceback.TracebackException, seen: set[int]) -> None:
+    if id(shown) in seen:
+        return
+    seen.add(id(shown))
+    shown.stack[:] = [frame for frame in shown.stack if not _is_machinery(frame.filename)]
+    for other in (shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or ())):
+        if other is not None:
+            _strip(other, seen)
+
+
+def _user_frames(problem: BaseException) -> bool:
+    step: TracebackType | None = problem.__traceback__
+    while step is not None:
+        if not _is_machinery(step.tb_frame.f_code.co_filename):
+            return True
+        step = step.tb_next
+    return False
+
+
+def _is_machinery(filename: str) -> bool:
+    return (
+        filename.startswith("<frozen importlib")
+        or filename == importlib.__file__
+        or filename == __file__
+        or filename.startswith(_OURS + os.sep)
+    )
+
+
+def _summary(problem: BaseException) -> str:
+    lines = traceback.format_exception_only(type(problem), problem)
+    if isinstance(problem, SyntaxError):
+        return f"{type(problem).__name__}: {problem.msg} ({problem.filename}, line {problem.lineno})"
+    return " ".join(lines[0].split())
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
