@@ -167,7 +167,7 @@ def flags() -> list[str]:
 
 
 def _parameters() -> list[click.Parameter]:
-    rendered: list[click.Parameter] = [click.Argument(["app"], required=False)]
+    rendered: list[click.Parameter] = [click.Argument(["app"], required=False, metavar="APP")]
     for name, option in options().items():
         rendered += _spellings(name, option)
         if name == "bind":
@@ -194,7 +194,8 @@ def _spellings(name: str, option: Option) -> Iterator[click.Parameter]:
 
 
 def _spelling(name: str, parameter: str, option: Option, flags: tuple[str, ...], *, hidden: bool) -> click.Option:
-    text = f"{option.help}  [default: {display_default(option, defaults()[name])}]"
+    default = display_default(option, defaults()[name])
+    text = option.help if default == "none" else f"{option.help}  [default: {default}]"
     common: dict[str, Any] = {"section": option.section, "hidden": hidden, "help": text, "default": None}
     if option.is_boolean and not option.takes_value:
         words = [f"{flag}/--no-{flag[2:]}" if flag.startswith("--") and option.negatable else flag for flag in flags]

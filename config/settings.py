@@ -37,8 +37,8 @@ _DEVELOPMENT = "Development"
 _HOOKS = "Hooks"
 _COMPATIBILITY = "Compatibility"
 
-_HOOKS_INERT = "hooks are not called in this version"
-"""Delete this (and its uses below) when the arbiter and the worker call them."""
+_HOOKS_INERT = "this hook is not called in this version"
+"""Take it away from the hook that is called from now on."""
 _STATSD = "there is no statsd client; take the numbers from the access log"
 _SYSLOG = "the program writes to standard output or to files; let journald or a log shipper carry the lines"
 _HTTP2 = "HTTP/2 is not served; put a proxy that speaks it in front"
@@ -410,7 +410,7 @@ class Config:
         gunicorn="graceful_timeout",
         reach=_LIVE,
         help="How long a draining worker may take to finish its requests.",
-        more="What is left then is cancelled, the lifespan shutdown runs, and the worker ends.",
+        more="What is left then is cancelled, the lifespan shutdown runs, and the worker ends. 0 cancels at once.",
         differs="uvicorn's default is to wait for ever.",
     )
     quick_timeout: float = setting(
@@ -522,7 +522,8 @@ class Config:
         16384,
         kind=Kind.SIZE,
         section=_REQUESTS,
-        flags=("--limit-request-field_size", "--limit-request-field-size"),
+        flags=("--limit-request-field_size",),
+        also=("--limit-request-field-size",),
         gunicorn="limit_request_field_size",
         help="Longest header field of a request; 0 is no limit.",
         differs="gunicorn's default is 8190.",
@@ -1036,7 +1037,6 @@ class Config:
         section=_HOOKS,
         gunicorn="post_fork",
         reach=_WORKERS,
-        inert=_HOOKS_INERT,
         help="Called as post_fork(arbiter, worker) in the worker, after its fork.",
     )
     post_worker_init: str = setting(
@@ -1045,7 +1045,6 @@ class Config:
         section=_HOOKS,
         gunicorn="post_worker_init",
         reach=_WORKERS,
-        inert=_HOOKS_INERT,
         help="Called as post_worker_init(worker) in the worker, when the application is imported.",
     )
     worker_int: str = setting(
@@ -1054,7 +1053,6 @@ class Config:
         section=_HOOKS,
         gunicorn="worker_int",
         reach=_WORKERS,
-        inert=_HOOKS_INERT,
         help="Called as worker_int(worker) in the worker, at SIGINT or SIGQUIT.",
     )
     worker_abort: str = setting(
@@ -1063,7 +1061,6 @@ class Config:
         section=_HOOKS,
         gunicorn="worker_abort",
         reach=_WORKERS,
-        inert=_HOOKS_INERT,
         help="Called as worker_abort(worker) in the worker, at SIGABRT.",
     )
     pre_exec: str = setting(
@@ -1090,7 +1087,6 @@ class Config:
         section=_HOOKS,
         gunicorn="worker_exit",
         reach=_WORKERS,
-        inert=_HOOKS_INERT,
         help="Called as worker_exit(arbiter, worker) in the worker, at its end.",
     )
     nworkers_changed: str = setting(
@@ -1142,17 +1138,15 @@ class Config:
         "",
         kind=Kind.HOOK,
         section=_HOOKS,
-        reach=_LIVE,
-        inert=_HOOKS_INERT,
-        help="Called as worker_ready(arbiter, worker) in the arbiter, when a worker serves.",
+        reach=_WORKERS,
+        help="Called as worker_ready(worker) in the worker, when it serves.",
     )
     worker_retiring: str = setting(
         "",
         kind=Kind.HOOK,
         section=_HOOKS,
-        reach=_LIVE,
-        inert=_HOOKS_INERT,
-        help="Called as worker_retiring(arbiter, worker, reason) in the arbiter, when a worker wants to be replaced.",
+        reach=_WORKERS,
+        help="Called as worker_retiring(worker, reason) in the worker, when it wants to be replaced.",
     )
     reload_finished: str = setting(
         "",
