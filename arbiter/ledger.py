@@ -1,0 +1,89 @@
+"""What is written down about one worker and about one generation. Data only: ``Fleet`` alone changes it.
+
+Times are monotonic seconds. ``identity`` is the one way to begin a log line about a worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from signal import Signals
+from typing import TYPE_CHECKING
+
+from .states import ALIVE, CAPACITY, GenerationState, Reason, WorkerState
+
+if TYPE_CHECKING:
+    from asgi_arbiter.config import Config
+
+    from .events import WorkerFailed
+    from .policy import Rules
+
+__all__ = ["Generation", "WorkerHandle", "identity"]
+
+
+@dataclass(slots=True)
+class WorkerHandle:
+    """The arbiter's view of one child."""
+
+    pid: int
+    slot: int
+    """Its line on the pulse board; unique among the living."""
+    number: int
+    """Its name for people; unique among the workers of its generation."""
+    generation: int
+    born: float
+    since: float
+    """When it entered its state."""
+    deadline: float | None
+    """When this state has lasted too long."""
+    state: WorkerState = WorkerState.BOOTING
+    reason: Reason | None = None
+    ready_at: float | None = None
+    beat_at: float = 0.0
+    served: int = 0
+    in_flight: int = 0
+    connections: int = 0
+    limit: str = ""
+    """The limit because of which it asked for a successor."""
+    failure: WorkerFailed | None = None
+    finding: str = ""
+    """What an examination found, while it was stuck."""
+    sent: set[Signals] = field(default_factory=set)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it counts against the number of workers that may exist."""
+        return self.state in ALIVE
+
+    @property
+    def is_capacity(self) -> bool:
+        """Whether it serves."""
+        return self.state in CAPACITY
+
+
+@dataclass(slots=True)
+class Generation:
+    """All workers that share one version of settings and code. Numbers are never reused."""
+
+    number: int
+    config: Config
+    rules: Rules
+    wish: int
+    born: float
+    state: GenerationState
+    addresses: tuple[str, ...] = ()
+    failure: str = ""
+    """Why it was rejected."""
+    deaths: int = 0
+    """Its workers that ended unasked during its roll, though they had settled."""
+    shown: set[str] = field(default_factory=set)
+    """Failures already told in full; the same again gets half a line."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its workers may be spawned or kept."""
+        return self.state in (GenerationState.CANDIDATE, GenerationState.ROLLING, GenerationState.CURRENT)
+
+
+def identity(number: int, generation: int, pid: int) -> str:
+    """``worker=2 gen=5 pid=4711``."""
+    return f"worker={number} gen={generation} pid={pid}"

@@ -1,0 +1,213 @@
+"""``plan(fleet, now)``: what is wished minus what is, as a list of orders. A question: it changes nothing, and asked
+twice it answers the same.
+
+The rules of a roll, in two sentences: spawn candidates while fewer than wished exist and the living do not exceed the
+wish plus the surge; retire as many old workers, oldest first, as there are serving workers beyond the wish. Until the
+canary has settled, it alone is spawned and does not count as serving, so no old worker leaves because of it.
+"""
+
+from __future__ import annotations
+
+from signal import Signals
+
+from asgi_arbiter.config.errors import ExitCode
+
+from .actions import (
+    Action,
+    CloseListeners,
+    Examine,
+    Finish,
+    LoadConfig,
+    Notify,
+    OpenListeners,
+    PetWatchdog,
+    ReopenLogs,
+    Signal,
+    Spawn,
+)
+from .fleet import Fleet
+from .ledger import Generation, WorkerHandle
+from .states import ALIVE, SHUTTING_DOWN, SPAWNING, GenerationState, Phase, Reason, WorkerState
+from .status import notice
+
+__all__ = ["plan"]
+
+
+def plan(fleet: Fleet, now: float) -> list[Action]:
+    """The orders of this moment, in the order in which they are to be carried out."""
+    actions: list[Action] = []
+    told = notice(fleet)
+    if fleet.told != told:
+        actions.append(Notify(told))
+    if fleet.may_pet() and now >= fleet.petted_at + fleet.watchdog:
+        actions.append(PetWatchdog())
+    if fleet.reopen_wanted:
+        actions.append(ReopenLogs(tuple(handle.pid for handle in fleet.workers())))
+    if fleet.phase in SHUTTING_DOWN:
+        return actions + _stop(fleet, now)
+    actions += _reload(fleet)
+    actions += _forced(fleet, now)
+    actions += _retire(fleet)
+    actions += _spawn(fleet, now)
+    actions += _close(fleet)
+    return actions
+
+
+def _stop(fleet: Fleet, now: float) -> list[Action]:
+    """Listeners first: what the kernel has queued by then, the workers still take; what comes later is refused."""
+    actions: list[Action] = [CloseListeners(None)] if fleet.opened else []
+    if fleet.phase is Phase.STOPPED:
+        code, reason = fleet.outcome or (ExitCode.OK, "asked to stop")
+        return [*actions, Finish(code, reason)]
+    for handle in fleet.workers():
+        signal = _last_word(fleet, handle, now)
+        if signal is not None:
+            actions.append(Signal(handle.pid, signal, Reason.SHUTDOWN))
+    return actions
+
+
+def _last_word(fleet: Fleet, handle: WorkerHandle, now: float) -> Signals | None:
+    """The signal that a worker needs while everybody leaves."""
+    if handle.state is WorkerState.KILLED:
+        return None
+    if fleet.phase is Phase.KILLING:
+        return Signals.SIGKILL
+    if handle.state in ALIVE:
+        return Signals.SIGTERM if fleet.phase is Phase.DRAINING else Signals.SIGQUIT
+    if _is_overdue(handle, now):
+        return Signals.SIGKILL
+    hurry = fleet.phase is Phase.STOPPING and handle.state is WorkerState.DRAINING
+    return Signals.SIGQUIT if hurry and Signals.SIGQUIT not in handle.sent else None
+
+
+def _is_overdue(handle: WorkerHandle, now: float) -> bool:
+    return handle.deadline is not None and handle.deadline <= now
+
+
+def _reload(fleet: Fleet) -> list[Action]:
+    if fleet.phase is not Phase.RELOADING:
+        return []
+    proposed = fleet.proposed()
+    if proposed is not None:
+        return [OpenListeners(proposed.number)]
+    return [LoadConfig()] if fleet.candidate() is None else []
+
+
+def _forced(fleet: Fleet, now: float) -> list[Action]:
+    """Workers that must go, whatever that does to capacity: they add none."""
+    actions: list[Action] = []
+    for handle in fleet.workers():
+        match handle.state:
+            case WorkerState.BOOTING if _is_overdue(handle, now):
+                actions.append(Signal(handle.pid, Signals.SIGABRT, Reason.BOOT_TIMEOUT))
+            case WorkerState.BOOTING:
+                reason = _unwanted(fleet, handle)
+                if reason is not None:
+                    actions.append(Signal(handle.pid, Signals.SIGTERM, reason))
+            case WorkerState.STUCK if not handle.finding:
+                actions.append(Examine(handle.pid))
+            case WorkerState.STUCK if _may_abort(fleet, handle, now):
+                actions.append(Signal(handle.pid, Signals.SIGABRT, Reason.STALE_PULSE))
+            case WorkerState.DRAINING | WorkerState.ABORTING if _is_overdue(handle, now):
+                actions.append(Signal(handle.pid, Signals.SIGKILL, handle.reason or Reason.SHUTDOWN))
+    return actions
+
+
+def _unwanted(fleet: Fleet, handle: WorkerHandle) -> Reason | None:
+    """Why nobody needs this booting worker any more."""
+    generation = fleet.generations[handle.generation]
+    if not generation.is_open:
+        return Reason.REJECTED
+    candidate = fleet.candidate()
+    if candidate is not None and candidate.state is GenerationState.ROLLING and generation is not candidate:
+        return Reason.SUPERSEDED
+    useful = fleet.workers(WorkerState.BOOTING, WorkerState.SERVING, of=generation)
+    booting = fleet.workers(WorkerState.BOOTING, of=generation)
+    extra = booting[::-1][: max(0, len(useful) - generation.wish)]
+    return Reason.SURPLUS if handle in extra else None
+
+
+def _may_abort(fleet: Fleet, handle: WorkerHandle, now: float) -> bool:
+    """A stuck worker waits for its replacement, but not for ever."""
+    stands = len(fleet.serving()) >= fleet.wish
+    return stands or _is_overdue(handle, now) or not fleet.generations[handle.generation].is_open
+
+
+def _retire(fleet: Fleet) -> list[Action]:
+    """Serving workers beyond the wish: those of other generations first, then those that asked, then the oldest."""
+    current, candidate = fleet.current(), fleet.candidate()
+    leader = current
+    serving = fleet.serving()
+    if candidate is not None:
+        if candidate.state is GenerationState.ROLLING:
+            leader = candidate
+        else:
+            serving = [handle for handle in serving if handle.generation != candidate.number]
+
+    def rank(handle: WorkerHandle) -> tuple[bool, bool, bool, float, int]:
+        generation = fleet.generations[handle.generation]
+        return (
+            generation.is_open,
+            generation is leader,
+            handle.state is not WorkerState.RETIRING,
+            handle.born,
+            handle.pid,
+        )
+
+    surplus = max(0, len(serving) - fleet.wish)
+    leaving = sorted(serving, key=rank)[:surplus]
+    return [Signal(h.pid, Signals.SIGTERM, _why(fleet.generations[h.generation], h, leader)) for h in leaving]
+
+
+def _why(generation: Generation, handle: WorkerHandle, leader: Generation) -> Reason:
+    if generation is leader:
+        return Reason.LIMIT if handle.state is WorkerState.RETIRING else Reason.SURPLUS
+    return Reason.REJECTED if generation.state is GenerationState.REJECTED else Reason.SUPERSEDED
+
+
+def _spawn(fleet: Fleet, now: float) -> list[Action]:
+    if fleet.phase not in SPAWNING or fleet.fork_hold_until > now:
+        return []
+    room = min(fleet.ceiling() - len(fleet.living()), len(fleet.free_slots()))
+    wanted: list[Generation] = []
+    candidate, current = fleet.candidate(), fleet.current()
+    if candidate is None or candidate.state is GenerationState.CANDIDATE:
+        wanted += [current] * _missing(fleet, current, now, successors=candidate is None)
+    if candidate is not None:
+        wish = candidate.wish if candidate.state is GenerationState.ROLLING else 1
+        wanted += [candidate] * (wish - len(fleet.living(candidate)))
+    slots = fleet.free_slots()
+    taken: dict[int, set[int]] = {}
+    actions: list[Action] = []
+    for generation in wanted[: max(0, room)]:
+        numbers = taken.setdefault(generation.number, {h.number for h in fleet.workers(of=generation)})
+        number = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
+        numbers.add(number)
+        actions.append(Spawn(slots.pop(0), number, generation.number))
+    return actions
+
+
+def _missing(fleet: Fleet, current: Generation, now: float, *, successors: bool) -> int:
+    """How many workers the current generation lacks. With ``successors``, a worker that asked for one or is stuck does
+    not count as present; during a trial it does, since it will be replaced by the new generation."""
+    if fleet.crash_hold_until > now:
+        return 0
+    booting = fleet.workers(WorkerState.BOOTING, of=current)
+    if successors:
+        present = len(booting) + len(fleet.workers(WorkerState.SERVING, of=current))
+    else:
+        present = len(fleet.living(current))
+    missing = max(0, current.wish - present)
+    if fleet.is_probing():
+        return min(missing, 0 if booting else 1)
+    return missing
+
+
+def _close(fleet: Fleet) -> list[Action]:
+    """Listeners that only former generations used, once none of their workers serves."""
+    current = fleet.current()
+    if fleet.phase is Phase.RELOADING or fleet.opened == {current.number}:
+        return []
+    if any(handle.generation != current.number for handle in fleet.living()):
+        return []
+    return [CloseListeners(current.number)]
