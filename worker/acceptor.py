@@ -14,24 +14,22 @@ out. Rules:
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .fairness import PATIENCE, Fairness
+from .loop_acceptor import LoopAcceptor
 
 if TYPE_CHECKING:
     import socket
 
-    from asgi_arbiter.protocols.base import ConnectionContext
-
+    from .connection_setup import ConnectionSetup, ProtocolFactory
     from .listener import Listener
+    from .pulse import PulseBoard
 
-__all__ = ["Acceptor", "AcceptorPhase", "ConnectionSetup", "LoopAcceptor", "OwnAcceptor"]
+__all__ = ["Acceptor", "AcceptorPhase", "OwnAcceptor", "choose"]
 
 log = logging.getLogger("asgi_arbiter.worker")
 
@@ -39,14 +37,8 @@ BATCH = 4
 """Accepts per wake while siblings compete for the same connections."""
 BIG_BATCH = 32
 """Accepts per wake where there is nothing to share."""
-_EMPTYING = 65_536
-"""Connections taken at most when the queue is emptied, in case somebody keeps filling it."""
 _REST = 1.0
 _FULL_POLL = 0.005
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""accept(2): no descriptors or no memory. Everything else concerns the one connection, which is gone."""
-
-ProtocolFactory = Callable[[], asyncio.Protocol]
 
 
 class Acceptor(Protocol):
@@ -87,113 +79,31 @@ class AcceptorPhase(Enum):
     STOPPED = auto()
 
 
-class ConnectionSetup:
-    """Turns accepted sockets into connections; shared by both ways."""
-
-    def __init__(
-        self, context: ConnectionContext, factory: ProtocolFactory, tls: ssl.SSLContext | None, handshake_timeout: float
-    ) -> None:
-        self.context = context
-        self.accepted = 0
-        # The loop holds tasks weakly; until its transport exists nothing else holds one of these.
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._connect: Callable[[socket.socket], Coroutine[Any, Any, Any]]
-        self._connect = partial(context.loop.connect_accepted_socket, factory)
-        if tls is not None:
-            self._connect = partial(self._connect, ssl=tls, ssl_handshake_timeout=handshake_timeout or None)
-
-    def take(self, sock: socket.socket) -> bool:
-        """Accept one connection; ``False`` if there is none. Raises ``OSError`` when descriptors run out."""
-        try:
-            connection, _ = sock.accept()
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                raise
-            return error.errno != errno.EBADF  # the client gave up in the queue (ECONNABORTED and the like)
-        connection.setblocking(False)
-        self.accepted += 1
-        task = self.context.loop.create_task(self._set_up(connection))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return True
-
-    @property
-    def pending(self) -> int:
-        return len(self._tasks)
-
-    def abort(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
-
-    async def _set_up(self, connection: socket.socket) -> None:
-        try:
-            await self._connect(connection)
-        except OSError as error:  # includes ssl.SSLError: a failed handshake is the client's affair
-            log.debug("a connection could not be set up: %s", error, extra={"event": "connection_setup_failed"})
-
-    def empty(self, listeners: Sequence[Listener]) -> None:
-        """Take everything from the accept queues."""
-        for listener in listeners:
-            listener.refuse_new()
-            try:
-                for _ in range(_EMPTYING):
-                    if listener.fileno() < 0 or not self.take(listener.socket):
-                        break
-            except OSError as error:
-                log.error(
-                    "cannot accept what is left in the queue: %s", error.strerror, extra={"event": "accept_failed"}
-                )
-
-
-class LoopAcceptor:
-    """The loop's native accept. It has no way to pause, to count, or to yield."""
-
-    def __init__(self, setup: ConnectionSetup, factory: ProtocolFactory, backlog: int) -> None:
-        self._setup = setup
-        self._factory = factory
-        self._backlog = backlog
-        self._listeners: Sequence[Listener] = ()
-        self._servers: list[asyncio.Server] = []
-
-    @property
-    def pending(self) -> int:
-        return self._setup.pending
-
-    @property
-    def accepted(self) -> int:
-        return self._setup.accepted
-
-    async def start(self, listeners: Sequence[Listener]) -> None:
-        self._listeners = listeners
-        loop = self._setup.context.loop
-        for listener in listeners:
-            # ``create_server`` for Unix sockets too: ``create_unix_server`` would unlink the file at its end.
-            server = await loop.create_server(self._factory, sock=listener.socket, backlog=self._backlog)
-            self._servers.append(server)
-
-    def stop(self, *, empty_queue: bool) -> None:
-        if empty_queue and self._servers:
-            self._setup.empty(self._listeners)
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
-        for listener in self._listeners:
-            listener.release()
-
-    def abort(self) -> None:
-        self._setup.abort()
-
-    def refresh(self, now: float) -> None:
-        """Nothing to watch."""
+def choose(setup: ConnectionSetup, factory: ProtocolFactory, rivals: tuple[PulseBoard, int] | None) -> Acceptor:
+    """The way that fits; ``rivals`` is the pulse board and one's own slot where others accept from the same sockets."""
+    config = setup.context.config
+    if rivals is not None:
+        board, slot = rivals
+        return OwnAcceptor(
+            setup, most=config.worker_connections, fairness=Fairness(board, slot), tell=board.writer(slot).count
+        )
+    is_uvloop = type(setup.context.loop).__module__.startswith("uvloop")
+    # TLS needs our own accept so that the drain sees the handshakes under way.
+    if is_uvloop and not setup.is_encrypted and not config.worker_connections:
+        return LoopAcceptor(setup, factory, config.backlog)
+    return OwnAcceptor(setup, most=config.worker_connections)
 
 
 class OwnAcceptor:
     """Our own accept callback."""
 
     def __init__(
-        self, setup: ConnectionSetup, *, fairness: Fairness | None, most: int, tell: Callable[[int], None] | None
+        self,
+        setup: ConnectionSetup,
+        *,
+        most: int = 0,
+        fairness: Fairness | None = None,
+        tell: Callable[[int], None] | None = None,
     ) -> None:
         self.phase = AcceptorPhase.NEW
         self._setup = setup

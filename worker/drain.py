@@ -81,6 +81,7 @@ class Drain:
         self.deadline = 0.0
         """When the tasks are cancelled; then when the connections are cut."""
         self._turns = 0
+        self._has_patience = True
 
     def begin(self, now: float, reason: str, timeout: float) -> bool:
         """Begin to leave, or, if that has begun, leave sooner. Whether this call was the one that began it."""
@@ -94,6 +95,10 @@ class Drain:
             self.deadline = min(self.deadline, now + timeout)
         return False
 
+    def abort(self) -> None:
+        """Skip to the cut: cancel and cut at the next two steps."""
+        self._has_patience = False
+
     def step(self, now: float, remaining: int) -> DrainOrder:
         """What to do now that ``remaining`` connections and tasks are left."""
         if self.phase is DrainPhase.SETTLING:
@@ -106,7 +111,7 @@ class Drain:
         if not remaining or self.phase is DrainPhase.DONE:
             self.phase = DrainPhase.DONE
             return DrainOrder.FINISH
-        if now < self.deadline:
+        if now < self.deadline and (self._has_patience or self.phase is DrainPhase.CUT):
             return DrainOrder.WAIT
         return self._escalate(now)
 

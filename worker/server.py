@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING
 
 from asgi_arbiter.config.address import Address
 
-from .acceptor import Acceptor, ConnectionSetup, LoopAcceptor, OwnAcceptor
-from .drain import Drain, DrainOrder, DrainReport
-from .fairness import Fairness
+from .acceptor import Acceptor, choose
+from .connection_setup import ConnectionSetup
+from .drain import Drain, DrainReport
+from .leave import leave
 from .lifespan import Lifespan
 from .limits import Limits, resident_memory
 from .listener import Listener
@@ -39,14 +40,12 @@ if TYPE_CHECKING:
 
     from asgi_arbiter.config import Config
     from asgi_arbiter.protocols.asgi import ASGIApplication
-    from asgi_arbiter.protocols.base import Connection, ConnectionContext
+    from asgi_arbiter.protocols.base import ConnectionContext
 
 __all__ = ["Server", "ServerPhase", "ServerSnapshot"]
 
 log = logging.getLogger("asgi_arbiter.worker")
 
-_POLL = 0.02
-"""Seconds between two looks at what is left while draining."""
 _LAST_LEAVER = frozenset({"shutdown", "orphaned"})
 """Reasons for which no sibling will take what is in the accept queue."""
 
@@ -143,7 +142,6 @@ class Server:
         self._limits = Limits.draw(config, random.random)
         self._began_at = 0.0
         self._lag = 0.0
-        self._abort = False
         self._context: ConnectionContext | None = None
         self._acceptor: Acceptor | None = None
         self._ticker: Ticker | None = None
@@ -189,8 +187,8 @@ class Server:
 
     def abort(self) -> None:
         """Leave now: cut all connections and cancel all tasks; the lifespan shutdown still runs."""
-        self._abort = True
         self.begin_drain("shutdown", timeout=0)
+        self._drain.abort()
 
     def snapshot(self) -> ServerSnapshot:
         """The server at this moment."""
@@ -267,16 +265,7 @@ class Server:
 
         factory = partial(resolve_http(self.config.http), context)
         tls = self._tls or self._tls_from_config()
-        setup = ConnectionSetup(context, factory, tls, self.config.handshake_timeout)
-        most = self.config.worker_connections
-        is_uvloop = type(context.loop).__module__.startswith("uvloop")
-        # TLS needs our own accept for the handshakes under way to be seen by the drain.
-        if self._rivals is None and is_uvloop and tls is None and not most:
-            return LoopAcceptor(setup, factory, self.config.backlog)
-        if self._rivals is None:
-            return OwnAcceptor(setup, fairness=None, most=most, tell=None)
-        board, slot = self._rivals
-        return OwnAcceptor(setup, fairness=Fairness(board, slot), most=most, tell=board.writer(slot).count)
+        return choose(ConnectionSetup(context, factory, tls), factory, self._rivals)
 
     def _tls_from_config(self) -> ssl.SSLContext | None:
         if not (self.config.certfile or self.config.keyfile):
@@ -317,42 +306,7 @@ class Server:
         if self._beat is not None:
             self._beat(self.snapshot())
         self._acceptor.stop(empty_queue=self._drain.reason in _LAST_LEAVER)
-        self._report = await self._drain_out(self._context, self._acceptor)
-
-    async def _drain_out(self, context: ConnectionContext, acceptor: Acceptor) -> DrainReport:
-        told: set[Connection] = set()
-        cancelled = cut = 0
-        while True:
-            for connection in context.connections - told:  # also those that were accepted last
-                told.add(connection)
-                connection.drain(self._drain.reason)
-            now = time.monotonic()
-            order = self._drain.step(now, len(context.connections) + len(context.tasks) + acceptor.pending)
-            if order is DrainOrder.FINISH:
-                break
-            if order is DrainOrder.CANCEL:
-                cancelled = self._cancel_tasks(context)
-            if order is DrainOrder.CUT or self._abort:
-                cut += self._cut(context, acceptor)
-            await asyncio.sleep(0 if order is DrainOrder.TURN else _POLL)
-        return DrainReport(self._drain.reason, now - self._drain.began_at, cancelled, cut, context.completed)
-
-    def _cancel_tasks(self, context: ConnectionContext) -> int:
-        for connection in context.connections:
-            log.warning(
-                "cancelled at the end of the drain: %s", connection.describe(), extra={"event": "drain_cancelled"}
-            )
-        tasks = tuple(context.tasks)
-        for task in tasks:
-            task.cancel()
-        return len(tasks)
-
-    def _cut(self, context: ConnectionContext, acceptor: Acceptor) -> int:
-        connections = tuple(context.connections)
-        for connection in connections:
-            connection.abort()
-        acceptor.abort()
-        return len(connections)
+        self._report = await leave(self._drain, self._context, self._acceptor)
 
     async def _close(self) -> DrainReport:
         self._enter(ServerPhase.CLOSING)

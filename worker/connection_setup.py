@@ -1,0 +1,95 @@
+"""From an accepted socket to a connection: ``accept``, the transport, the TLS handshake.
+
+A connection is *pending* from its accept until its protocol has it. Nobody else can see it in that time, which is why a
+drain asks for ``pending`` before it believes that nothing is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+
+    from asgi_arbiter.protocols.base import ConnectionContext
+
+    from .listener import Listener
+
+__all__ = ["ConnectionSetup", "ProtocolFactory"]
+
+log = logging.getLogger("asgi_arbiter.worker")
+
+_EMPTYING = 65_536
+"""Connections taken at most when the queue is emptied, in case somebody keeps filling it."""
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""accept(2): no descriptors or no memory. Everything else concerns the one connection, which is gone."""
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+
+
+class ConnectionSetup:
+    """Turns accepted sockets into connections; shared by both ways."""
+
+    def __init__(self, context: ConnectionContext, factory: ProtocolFactory, tls: ssl.SSLContext | None = None) -> None:
+        self.context = context
+        self.is_encrypted = tls is not None
+        self.accepted = 0
+        # The loop holds tasks weakly; until its transport exists nothing else holds one of these.
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connect: Callable[[socket.socket], Coroutine[Any, Any, Any]]
+        self._connect = partial(context.loop.connect_accepted_socket, factory)
+        if tls is not None:
+            limit = context.config.handshake_timeout or None
+            self._connect = partial(self._connect, ssl=tls, ssl_handshake_timeout=limit)
+
+    def take(self, sock: socket.socket) -> bool:
+        """Accept one connection; ``False`` if there is none. Raises ``OSError`` when descriptors run out."""
+        try:
+            connection, _ = sock.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                raise
+            return error.errno != errno.EBADF  # the client gave up in the queue (ECONNABORTED and the like)
+        connection.setblocking(False)
+        self.accepted += 1
+        task = self.context.loop.create_task(self._set_up(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    @property
+    def pending(self) -> int:
+        """Connections accepted and not set up yet."""
+        return len(self._tasks)
+
+    def abort(self) -> None:
+        """Give up what is pending."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    async def _set_up(self, connection: socket.socket) -> None:
+        try:
+            await self._connect(connection)
+        except OSError as error:  # includes ssl.SSLError: a failed handshake is the client's affair
+            log.debug("a connection could not be set up: %s", error, extra={"event": "connection_setup_failed"})
+
+    def empty(self, listeners: Sequence[Listener]) -> None:
+        """Take everything from the accept queues."""
+        for listener in listeners:
+            listener.refuse_new()
+            try:
+                for _ in range(_EMPTYING):
+                    if listener.fileno() < 0 or not self.take(listener.socket):
+                        break
+            except OSError as error:
+                log.error(
+                    "cannot accept what is left in the queue: %s", error.strerror, extra={"event": "accept_failed"}
+                )

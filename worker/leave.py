@@ -1,0 +1,59 @@
+"""Carrying out a drain: does what the machine in ``drain`` orders, on real connections and tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from .drain import Drain, DrainOrder, DrainReport
+
+if TYPE_CHECKING:
+    from asgi_arbiter.protocols.base import Connection, ConnectionContext
+
+    from .acceptor import Acceptor
+
+__all__ = ["leave"]
+
+log = logging.getLogger("asgi_arbiter.worker")
+
+_POLL = 0.02
+"""Seconds between two looks at what is left."""
+
+
+async def leave(drain: Drain, context: ConnectionContext, acceptor: Acceptor) -> DrainReport:
+    """Return when nothing is left of ``context``, or when the time is over. The acceptor has stopped already."""
+    told: set[Connection] = set()
+    cancelled = cut = 0
+    while True:
+        for connection in context.connections - told:  # also those that were accepted last
+            told.add(connection)
+            connection.drain(drain.reason)
+        now = time.monotonic()
+        order = drain.step(now, len(context.connections) + len(context.tasks) + acceptor.pending)
+        if order is DrainOrder.FINISH:
+            break
+        if order is DrainOrder.CANCEL:
+            cancelled = _cancel(context)
+        if order is DrainOrder.CUT:
+            cut = _cut(context, acceptor)
+        await asyncio.sleep(0 if order is DrainOrder.TURN else _POLL)
+    return DrainReport(drain.reason, now - drain.began_at, cancelled, cut, context.completed)
+
+
+def _cancel(context: ConnectionContext) -> int:
+    for connection in context.connections:
+        log.warning("cancelled at the end of the drain: %s", connection.describe(), extra={"event": "drain_cancelled"})
+    tasks = tuple(context.tasks)
+    for task in tasks:
+        task.cancel()
+    return len(tasks)
+
+
+def _cut(context: ConnectionContext, acceptor: Acceptor) -> int:
+    connections = tuple(context.connections)
+    for connection in connections:
+        connection.abort()
+    acceptor.abort()
+    return len(connections)
