@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from asgi_arbiter.config import Config
     from asgi_arbiter.config.access import AccessLog
 
-    from .asgi import ASGIApplication
+    from .asgi import ASGIApplication, HeaderList
+    from .policy import HttpPolicy
 
-__all__ = ["Connection", "ConnectionContext", "Upgrade"]
+__all__ = ["Connection", "ConnectionContext", "HeadParser", "Upgrade"]
 
 
 class Connection(Protocol):
@@ -42,6 +43,18 @@ class Connection(Protocol):
         """For a log line: peer, what is under way, and since when."""
 
 
+class HeadParser(Protocol):
+    """Reads the fields of request heads. One per worker, shared by its connections: a head is read in one call."""
+
+    def fields(self, block: bytes) -> HeaderList:
+        """The fields of one whole head, from the request line to the empty line, with the names in lower case.
+
+        The request line has been judged already. Raises ``Refusal``."""
+
+    def body_follows(self) -> None:
+        """The head just read announced a body, which the parser will not be given."""
+
+
 class ConnectionContext:
     """What the connections of one worker share. Made by ``worker.Server``; one instance per process."""
 
@@ -53,6 +66,7 @@ class ConnectionContext:
         "connections",
         "date_header",
         "draining",
+        "http_policy",
         "in_flight",
         "loop",
         "on_request_limit",
@@ -91,6 +105,8 @@ class ConnectionContext:
         """``b"date: …\\r\\n"``, renewed by the ticker; empty with ``--no-date-header``."""
         self.draining = ""
         """The reason of the drain once it has begun, else empty. New responses then say ``Connection: close``."""
+        self.http_policy: HttpPolicy | None = None
+        """The settings as HTTP connections need them, worked out by the first of them."""
         self.in_flight = 0
         """Requests begun and not completed, plus open WebSockets."""
         self.completed = 0
