@@ -54,7 +54,7 @@ def resolve_websocket(name: str) -> Callable[[ConnectionContext, Upgrade], async
         return found
     if name == "wsproto":
         try:
-            from .websocket_wsproto import WsprotoProtocol
+            from .wsproto_websocket import WsprotoProtocol
         except ImportError as error:
             raise MissingExtra("--ws wsproto needs a package: pip install 'asgi-arbiter[wsproto]'") from error
         return WsprotoProtocol
