@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -172,6 +173,15 @@ class ServerProcess:
             return matches[count - 1] if len(matches) >= count else None
 
         return eventually(found, f"/{pattern}/ in the log, {count} times")
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log lines of one event, with ``--log-format json``."""
+        lines = (json.loads(line) for line in self.log.splitlines() if line.startswith("{") and line.endswith("}"))
+        return [line for line in lines if line["event"] == name]
+
+    def wait_event(self, name: str, *, count: int = 1) -> dict[str, Any]:
+        """Wait for the line of the ``count``-th event of that name, with ``--log-format json``."""
+        return eventually(lambda: self.events(name)[count - 1 :], f"event {name}, {count} times")[0]
 
     def wait_notified(self, line: str) -> None:
         """Wait until a line such as ``READY=1`` arrived on the notify socket; fails when the server ends instead."""

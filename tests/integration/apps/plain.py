@@ -23,7 +23,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
         raise NotImplementedError(scope["type"])
-    handler = ROUTES.get(scope["path"], missing)
+    handler = ROUTES.get(scope["path"].removeprefix(scope["root_path"]), missing)
     query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
     await handler(scope, receive, send, query)
 
