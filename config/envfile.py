@@ -56,7 +56,7 @@ def _read(path: str) -> dict[str, str]:
         ) from None
     try:
         # Opened here as well: python-dotenv takes a file that is missing for an empty one.
-        with Path(path).open(encoding="utf-8") as file, _bad_lines_named(path):
+        with Path(path).open(encoding="utf-8") as file, _BadLinesNamed(path):
             values = DotEnv(None, stream=file, override=False).dict()
     except OSError as problem:
         raise SourceUnreadable(f"env_file: cannot read {path}: {problem.strerror or problem}") from problem
@@ -65,7 +65,7 @@ def _read(path: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None and "\0" not in value}
 
 
-class _bad_lines_named(logging.Filter):
+class _BadLinesNamed(logging.Filter):
     """While it lasts, python-dotenv's complaints about lines go to our log, with the name of the file."""
 
     def __init__(self, path: str) -> None:

@@ -21,22 +21,21 @@ import inspect
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import AppImportError, InvalidSetting
 from .interfaces import Application, adapt, is_coroutine_callable, takes
+from .usertrace import has_user_frames, summary, user_traceback
 
 if TYPE_CHECKING:
     from .settings import Config
 
-__all__ = ["import_object", "load_application", "prepare_path", "user_traceback"]
+__all__ = ["import_object", "load_application", "prepare_path"]
 
 _DEFAULT_ATTRIBUTES = ("application", "app")
-_OURS = str(Path(__file__).resolve().parent.parent)
 
 
 class _Reference(NamedTuple):
@@ -101,7 +100,8 @@ def import_object(text: str) -> Any:
 
 def _parse(text: str) -> _Reference:
     module, colon, rest = text.partition(":")
-    if not all(part.isidentifier() for part in module.split(".")) or (colon and not rest):
+    dotted = all(part.isidentifier() for part in module.split("."))
+    if not dotted or module.endswith(".py") or (colon and not rest):
         raise AppImportError(f'"{text}" is not of the form module:attribute{_form_hint(module, rest)}')
     if not colon:
         return _Reference(text, module, (), None)
@@ -141,8 +141,10 @@ def _resolve(reference: _Reference) -> Any:
         for name in _DEFAULT_ATTRIBUTES:
             if hasattr(module, name):
                 return getattr(module, name)
+        from .importhints import applications_in
+
         raise AppImportError(
-            f'"{reference.text}": the module has neither "application" nor "app"{_candidates(module)};'
+            f'"{reference.text}": the module has neither "application" nor "app"{applications_in(module)};'
             f" name the attribute: {reference.module}:attribute"
         )
     found: Any = module
@@ -151,11 +153,13 @@ def _resolve(reference: _Reference) -> Any:
             found = getattr(found, name)
         except AttributeError:
             owner = ".".join((reference.module, *reference.attributes[:done]))
-            hint = _nearest(name, dir(found)) or (_candidates(module) if not done else "")
+            from .importhints import applications_in, nearest_name
+
+            hint = nearest_name(name, dir(found)) or (applications_in(module) if not done else "")
             raise AppImportError(f'"{reference.text}": "{owner}" has no attribute "{name}"{hint}') from None
         except Exception as problem:
             raise AppImportError(
-                f'"{reference.text}": reading "{name}" raised {_summary(problem)}',
+                f'"{reference.text}": reading "{name}" raised {summary(problem)}',
                 traceback_text=user_traceback(problem),
             ) from problem
     if reference.call is not None:
@@ -184,7 +188,7 @@ def _import(reference: _Reference) -> ModuleType:
         return importlib.import_module(reference.module)
     except ModuleNotFoundError as problem:
         missing = problem.name or ""
-        if not _user_frames(problem) and (reference.module == missing or reference.module.startswith(f"{missing}.")):
+        if not has_user_frames(problem) and (reference.module == missing or reference.module.startswith(f"{missing}.")):
             raise AppImportError(_not_found(reference, missing)) from None
         raise _failed(reference, problem) from problem
     except SystemExit as problem:
@@ -199,11 +203,13 @@ def _import(reference: _Reference) -> ModuleType:
 
 
 def _failed(reference: _Reference, problem: Exception) -> AppImportError:
-    message = f'"{reference.text}": the module "{reference.module}" failed while it was imported: {_summary(problem)}'
+    message = f'"{reference.text}": the module "{reference.module}" failed while it was imported: {summary(problem)}'
     return AppImportError(message, traceback_text=user_traceback(problem))
 
 
 def _not_found(reference: _Reference, missing: str) -> str:
+    from .importhints import nearest_module
+
     parent, _, last = missing.rpartition(".")
     loaded = sys.modules.get(parent) if parent else None
     if loaded is not None and not hasattr(loaded, "__path__"):
@@ -216,7 +222,7 @@ def _not_found(reference: _Reference, missing: str) -> str:
         if str(Path.cwd()) not in folders:
             folders.append(str(Path.cwd()))
     tail = reference.text.partition(":")[2] or "app"
-    hint = _nearest_module(missing, last, folders, f"{reference.module[len(missing) :]}:{tail}")
+    hint = nearest_module(missing, last, folders, f"{reference.module[len(missing) :]}:{tail}")
     searched = " and ".join(folders)
     return f'"{reference.text}": there is no module "{missing}" (looked in {searched} and the installed packages){hint}'
 
@@ -275,110 +281,13 @@ def _discard(made: Any) -> None:
 
 
 def _factory_failed(name: str, problem: BaseException) -> AppImportError:
-    return AppImportError(f"{name}: the factory raised {_summary(problem)}", traceback_text=user_traceback(problem))
+    return AppImportError(f"{name}: the factory raised {summary(problem)}", traceback_text=user_traceback(problem))
 
 
 def _warn_of_factory(name: str) -> None:
     logging.getLogger("asgi_arbiter.worker").warning(
         "%s is an application factory; it was called. Say so with --factory", name, extra={"event": "factory_detected"}
     )
-
-
-# ---------------------------------------------------------------------------------------- hints and traces
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    import difflib
-
-    found = difflib.get_close_matches(name, [other for other in names if not other.startswith("__")], 1, 0.6)
-    return f'; did you mean "{found[0]}"?' if found else ""
-
-
-def _candidates(module: ModuleType) -> str:
-    found = [
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and not inspect.isclass(value)
-        and not inspect.isroutine(value)
-        and is_coroutine_callable(value)
-    ]
-    return f"; its applications are named {', '.join(repr(name) for name in found[:3])}" if found else ""
-
-
-def _nearest_module(missing: str, last: str, folders: list[str], tail: str) -> str:
-    """What could have been meant: the same name one folder deeper, or a similar name in the same folder."""
-    import difflib
-
-    prefix = missing[: -len(last)]
-    similar: list[str] = []
-    for folder in folders:
-        for entry, deeper in _modules_in(folder):
-            if last in deeper:
-                return f'; did you mean "{prefix}{entry}.{last}{tail}"?'
-            similar.append(entry)
-    found = difflib.get_close_matches(last, similar, 1, 0.6)
-    return f'; did you mean "{prefix}{found[0]}{tail}"?' if found else ""
-
-
-def _modules_in(folder: str) -> list[tuple[str, frozenset[str]]]:
-    """The modules in a folder, and for those that are folders themselves, what is in them."""
-    found = []
-    try:
-        for entry in sorted(Path(folder).iterdir()):
-            if entry.suffix == ".py":
-                found.append((entry.stem, frozenset[str]()))
-            elif entry.name.isidentifier() and entry.is_dir():
-                inside = frozenset(path.stem for path in entry.glob("*.py"))
-                if inside:
-                    found.append((entry.name, inside))
-    except OSError:
-        pass
-    return found
-
-
-def user_traceback(problem: BaseException) -> str:
-    """The traceback as Python prints it, without the frames of this package and of the import system."""
-    shown = traceback.TracebackException.from_exception(problem)
-    _strip(shown, set())
-    if not shown.stack and shown.__cause__ is None and (shown.__context__ is None or shown.__suppress_context__):
-        return "".join(shown.format_exception_only()).rstrip("\n")
-    return "".join(shown.format()).rstrip("\n")
-
-
-def _strip(shown: traceback.TracebackException, seen: set[int]) -> None:
-    if id(shown) in seen:
-        return
-    seen.add(id(shown))
-    shown.stack[:] = [frame for frame in shown.stack if not _is_machinery(frame.filename)]
-    for other in (shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or ())):
-        if other is not None:
-            _strip(other, seen)
-
-
-def _user_frames(problem: BaseException) -> bool:
-    step: TracebackType | None = problem.__traceback__
-    while step is not None:
-        if not _is_machinery(step.tb_frame.f_code.co_filename):
-            return True
-        step = step.tb_next
-    return False
-
-
-def _is_machinery(filename: str) -> bool:
-    return (
-        filename.startswith("<frozen importlib")
-        or filename == importlib.__file__
-        or filename == __file__
-        or filename.startswith(_OURS + os.sep)
-    )
-
-
-def _summary(problem: BaseException) -> str:
-    lines = traceback.format_exception_only(type(problem), problem)
-    if isinstance(problem, SyntaxError):
-        return f"{type(problem).__name__}: {problem.msg} ({problem.filename}, line {problem.lineno})"
-    return " ".join(lines[0].split())
 
 
 def _kind(value: object) -> str:

@@ -105,7 +105,7 @@ class _Wsgi:
                 "interface: wsgi needs a2wsgi, which is not installed: pip install 'asgi-arbiter[wsgi]'"
             ) from None
         self.application = application
-        self._bridge = WSGIMiddleware(application)
+        self._bridge: Any = WSGIMiddleware(application)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http":

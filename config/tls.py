@@ -162,7 +162,8 @@ def _read(setting: str, path: str) -> bytes:
 def _from_hook(config: Config) -> ssl.SSLContext:
     import ssl
 
-    from .importer import import_object, user_traceback
+    from .importer import import_object
+    from .usertrace import user_traceback
 
     hook: Any = import_object(config.ssl_context)
     try:
