@@ -50,7 +50,7 @@ class Address:
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         if re.search(r"[\s/\[\]@?#]", bare):
             raise InvalidSetting(f'"{host}" is neither a host name nor an IP address')
-        if ":" in bare and not re.fullmatch(r"[0-9A-Fa-f:.]+(%\w[\w.-]*)?", bare):
+        if ":" in bare and not _is_ipv6(bare):
             raise InvalidSetting(f'"{host}" is not an IPv6 address')
         return cls(AddressKind.TCP, host=bare, port=port)
 
@@ -123,6 +123,16 @@ def _without_scheme(text: str) -> str:
     if scheme == "tcp":
         return rest
     raise InvalidSetting(f'"{text}" is a URL; write {rest.rstrip("/") or "HOST:PORT"}')
+
+
+def _is_ipv6(text: str) -> bool:
+    from ipaddress import IPv6Address  # not every start needs it
+
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _port(text: str, whole: str) -> int:

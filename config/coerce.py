@@ -133,9 +133,9 @@ def _size(option: Option, raw: object) -> int:
     expected = _bounded("a size such as 512M or a number of bytes", option) if option.least else _SIZE_WORDS
     if isinstance(raw, str):
         match = _SIZE.fullmatch(raw.strip())
-        if not match:
+        if not match or ("." in match[1] and not match[2]):
             raise Misfit(expected)
-        raw = int(float(match[1]) * _SIZES[match[2].lower()]) if match[2] or "." in match[1] else int(match[1])
+        raw = int(float(match[1]) * _SIZES[match[2].lower()]) if match[2] else int(match[1])
     if not isinstance(raw, int) or isinstance(raw, bool):
         raise Misfit(expected)
     return int(_within(option, raw, expected))

@@ -159,7 +159,7 @@ def setting(
         gunicorn=gunicorn,
         differs=differs,
         unit=unit or ("seconds" if kind is Kind.SECONDS else "bytes" if kind is Kind.SIZE else ""),
-        least=0 if least is None and kind in {Kind.SECONDS, Kind.SIZE, Kind.COUNT} else least,
+        least=0 if least is None and kind in {Kind.SECONDS, Kind.SIZE, Kind.COUNT, Kind.MODE} else least,
         most=most,
         choices=choices,
         spelled=spelled or {},

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import FrozenInstanceError, fields
+from typing import get_type_hints
+
+import pytest
+
+from asgi_arbiter.config import Config, Reach
+from asgi_arbiter.config.schema import Kind, option_of, section_slug
+from asgi_arbiter.config.settings import ADDRESS_PARTS, names, options
+
+TYPES = {
+    Kind.TEXT: str,
+    Kind.PATH: str,
+    Kind.CHOICE: str,
+    Kind.NAME: str,
+    Kind.HOOK: str,
+    Kind.FLAG: bool,
+    Kind.MAYBE: bool | None,
+    Kind.COUNT: int,
+    Kind.WORKERS: int,
+    Kind.SECONDS: float,
+    Kind.SIZE: int,
+    Kind.MODE: int | None,
+    Kind.WORDS: tuple[str, ...],
+    Kind.LINES: tuple[str, ...],
+    Kind.PAIRS: tuple[tuple[str, str], ...],
+    Kind.BINDS: tuple[str, ...],
+}
+
+
+@pytest.mark.parametrize("entry", fields(Config), ids=lambda entry: entry.name)
+def test_every_setting_is_complete(entry: object) -> None:
+    option = option_of(entry)  # type: ignore[arg-type]
+    assert option.help.endswith(".")
+    assert option.help[0].isupper() or option.help[0].isalpha()
+    assert option.more == "" or option.more.endswith(".")
+    assert option.differs == "" or option.differs.endswith(".")
+    assert option.inert == "" or not option.inert.endswith(".")
+    assert option.section
+    assert option.since
+    assert entry.default == () or entry.default != []  # type: ignore[attr-defined]
+
+
+def test_the_annotation_of_each_setting_is_the_type_of_its_kind() -> None:
+    hints = get_type_hints(Config)
+    assert {name: hints[name] for name in options()} == {name: TYPES[each.kind] for name, each in options().items()}
+
+
+def test_no_flag_belongs_to_two_settings() -> None:
+    flags = [flag for option in options().values() for flag in (*option.flags, *option.also)]
+    flags += [f"--{part}" for part in ADDRESS_PARTS]
+    flags += ["-c", "--config", "-h", "--help", "-v", "--version", "--check-config", "--print-config"]
+    for option in options().values():
+        if option.is_boolean and option.negatable and not option.takes_value:
+            flags += [f"--no-{flag[2:]}" for flag in option.flags if flag.startswith("--")]
+    assert [flag for flag, times in Counter(flags).items() if times > 1] == []
+
+
+def test_no_name_belongs_to_two_settings_or_to_a_table() -> None:
+    words = [word for name, option in options().items() for word in option.names(name)]
+    tables = {section_slug(option.section) for option in options().values()}
+    assert [word for word, times in Counter([*words, *ADDRESS_PARTS]).items() if times > 1] == []
+    assert tables.isdisjoint([*words, *ADDRESS_PARTS])
+    assert set(names()) == set(words)
+
+
+def test_a_section_is_in_one_place() -> None:
+    sections = [option.section for option in options().values()]
+    assert len(set(sections)) == 1 + sum(one != next_one for one, next_one in zip(sections, sections[1:], strict=False))
+
+
+def test_uvicorn_s_spelling_of_a_setting_is_one_of_ours() -> None:
+    for name, option in options().items():
+        if option.uvicorn and name != "bind":
+            assert option.uvicorn.split(" / ")[0] in (*option.flags, *option.also), name
+
+
+def test_choices_contain_the_default_and_the_meaning_of_every_other_word() -> None:
+    for name, option in options().items():
+        if option.choices:
+            assert getattr(Config(), name) in option.choices, name
+            assert set(option.spelled.values()) <= set(option.choices), name
+            assert set(option.noted) <= set(option.spelled), name
+
+
+def test_a_config_is_frozen_and_has_no_other_attributes() -> None:
+    config = Config(workers=2)
+    with pytest.raises(FrozenInstanceError):
+        config.workers = 3  # type: ignore[misc]
+    with pytest.raises(TypeError, match="wrokers"):
+        Config(wrokers=2)  # type: ignore[call-arg]
+
+
+def test_addresses_are_the_parsed_binds() -> None:
+    assert [str(each) for each in Config(bind=("h:1", "unix:/x")).addresses] == ["h:1", "unix:/x"]
+
+
+def test_changes_are_named_with_how_far_they_reach() -> None:
+    before = Config()
+    after = Config(graceful_timeout=1.0, http="h11", pidfile="/x", threads=8)
+    assert after.changed_from(before) == [
+        ("graceful_timeout", Reach.LIVE),
+        ("http", Reach.WORKERS),
+        ("pidfile", Reach.RESTART),
+    ]
+    assert before.changed_from(Config()) == []
+
+
+def test_the_description_is_toml_and_hides_the_password() -> None:
+    described = dict(Config(keyfile_password="s3cret", umask=0o22, headers=('a: "b"',)).describe())
+    assert described["keyfile_password"] == '"***"'
+    assert described["umask"] == '"022"'
+    assert described["headers"] == '["a: \\"b\\""]'
+    assert list(described) == list(options())
