@@ -111,7 +111,7 @@ def _sources() -> Iterator[Path]:
 
 def _pip(environment: Environment) -> list[str]:
     """The pip of the interpreter that runs the benchmark, at work on the other environment."""
-    return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(environment.python)]
+    return [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "--python", str(environment.python)]
 
 
 def _run(command: list[str]) -> str:

@@ -43,6 +43,9 @@ class Bench:
     skipped: dict[str, dict[str, str]] = field(default_factory=dict)
     """Workload, server and the reason why there is no figure."""
 
+    losses: dict[str, list[int]] = field(default_factory=dict)
+    """By server: what each reload under load broke, kept from one measurement for the next."""
+
     def skip(self, workload: str, peer: Peer, reason: str) -> None:
         """Remembers why a cell of the table is empty."""
         say(f"  {workload}, {peer.name}: skipped: {reason.splitlines()[0] if reason else ''}")

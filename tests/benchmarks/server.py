@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -39,7 +40,15 @@ class Server:
     """A running server. ``with Server(...) as server:`` starts it, waits for its first answer, and stops it."""
 
     def __init__(
-        self, peer: Peer, launch: Launch, environment: Environment, cores: frozenset[int], log: Path, path: str = "/"
+        self,
+        peer: Peer,
+        launch: Launch,
+        environment: Environment,
+        cores: frozenset[int],
+        log: Path,
+        *,
+        prefix: Sequence[str] = (),
+        limit: float = START_LIMIT,
     ) -> None:
         self.peer = peer
         self.launch = launch
@@ -48,18 +57,19 @@ class Server:
         self.journal = log.with_suffix(".journal")
         self.journal.unlink(missing_ok=True)
         self.started = time.monotonic()
-        self._path = path
+        self.limit = limit
         variables = {
             **os.environ,
             **peer.environment,
             "PYTHONPATH": str(APPLICATIONS),
             "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONHASHSEED": "0",
             "BENCHMARK_JOURNAL": str(self.journal),
         }
         variables.pop("PYTHONSAFEPATH", None)
         with log.open("ab") as output, on_cores(cores):
             self.process = subprocess.Popen(
-                [str(environment.python), *peer.command(launch)],
+                [*prefix, str(environment.python), *peer.command(launch)],
                 cwd=APPLICATIONS,
                 env=variables,
                 stdin=subprocess.DEVNULL,
@@ -83,22 +93,20 @@ class Server:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait_for_answer(self, limit: float = START_LIMIT) -> float:
+    def wait_for_answer(self) -> float:
         """Seconds from the start of the process to the first complete answer. Raises StartFailed."""
-        while time.monotonic() - self.started < limit:
+        while time.monotonic() - self.started < self.limit:
             if self.process.poll() is not None:
                 raise StartFailed(f"{self.peer.name} ended with {self.process.returncode}: {self.complaint()}")
             try:
                 with self.connect() as connection:
-                    connection.sendall(
-                        f"GET {self._path} HTTP/1.1\r\nHost: benchmark\r\nConnection: close\r\n\r\n".encode()
-                    )
+                    connection.sendall(b"GET / HTTP/1.1\r\nHost: benchmark\r\nConnection: close\r\n\r\n")
                     if connection.recv(4096).startswith(b"HTTP/1.1 200"):
                         return time.monotonic() - self.started
             except OSError:
                 pass
             time.sleep(0.002)
-        raise StartFailed(f"{self.peer.name} did not answer within {limit:.0f} s: {self.complaint()}")
+        raise StartFailed(f"{self.peer.name} did not answer within {self.limit:.0f} s: {self.complaint()}")
 
     def connect(self, timeout: float = 5.0) -> socket.socket:
         """A connected client socket, over TLS where the server speaks it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-__all__ = ["median_or_none", "paired_ratio", "percentile", "spread"]
+__all__ = ["median_or_none", "paired_ratio", "spread"]
 
 
 def median_or_none(values: Sequence[float]) -> float | None:
@@ -29,11 +29,3 @@ def paired_ratio(base: Sequence[float | None], other: Sequence[float | None]) ->
     pairs = zip(base, other, strict=False)
     ratios = [left / right for left, right in pairs if left is not None and right is not None and right > 0]
     return median(ratios) if ratios else None
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which ``share`` (0 to 1) of the values lie, by nearest rank. Raises ValueError when empty."""
-    if not values:
-        raise ValueError("no values")
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -1,0 +1,152 @@
+"""``python -m tests.benchmarks.callgrind``: user instructions per request, the guard against slow creep.
+
+The count does not depend on what else the machine does (it repeats within half a percent), but leaves the kernel out.
+Each server runs one worker under valgrind's callgrind; after 600 requests of warm-up over 16 connections the counting
+is switched on for 600 more. The figures of each release are kept in ``instructions.json`` beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .cli import CACHE, chosen
+from .environment import Environment, EnvironmentFailed, prepare
+from .machine import choose_cores
+from .peers import OURS, PEERS, REFERENCE, Launch, Peer
+from .server import Server, StartFailed, free_port
+from .workloads import BROWSER_HEADERS
+
+__all__ = ["compare", "main", "record", "request_bytes", "total"]
+
+KEPT = Path(__file__).parent / "instructions.json"
+CONNECTIONS = 16
+REQUESTS = 600
+TOLERANCE = 1.05
+WORKLOADS = {"hello": (), "headers": BROWSER_HEADERS}
+HOW_TO_GET_IT = "The instruction count needs valgrind on the PATH (Debian, Ubuntu: apt-get install valgrind)."
+
+Counts = dict[str, dict[str, int]]
+
+
+def request_bytes(headers: Sequence[str]) -> bytes:
+    """A GET with these header lines after Host."""
+    return "\r\n".join(("GET / HTTP/1.1", "Host: 127.0.0.1:8000", *headers, "", "")).encode()
+
+
+def total(text: str) -> int:
+    """The instruction count of a callgrind dump. Raises ValueError where it has none."""
+    found = re.search(r"^totals: (\d+)", text, re.MULTILINE)
+    if found is None:
+        raise ValueError("the dump has no total")
+    return int(found[1])
+
+
+def record(kept: list[dict[str, Any]], release: str, python: str, counts: Counts) -> list[dict[str, Any]]:
+    """The kept figures with those of this release and Python added or replaced."""
+    others = [entry for entry in kept if (entry["release"], entry["python"]) != (release, python)]
+    return [*others, {"release": release, "python": python, "instructions": counts}]
+
+
+def compare(kept: Sequence[dict[str, Any]], python: str, counts: Counts) -> list[str]:
+    """Complaints where asgi-arbiter needs over 5 % more than in the newest kept release on the same Python."""
+    before = next((entry["instructions"] for entry in reversed(kept) if entry["python"] == python), {})
+    return [
+        f"{workload}: {count:,} instructions per request, {before[OURS][workload]:,} in the last release"
+        for workload, count in counts.get(OURS, {}).items()
+        if workload in before.get(OURS, {}) and count > before[OURS][workload] * TOLERANCE
+    ]
+
+
+def _drive(server: Server, request: bytes) -> None:
+    """600 requests over 16 connections: each round sends on all of them before it reads any answer."""
+    connections = [server.connect(60) for _ in range(CONNECTIONS)]
+    left = REQUESTS
+    while left:
+        batch = connections[: min(left, CONNECTIONS)]
+        for connection in batch:
+            connection.sendall(request)
+        for connection in batch:
+            answer = b""
+            while not answer.endswith(b"Hello, world!\n"):
+                part = connection.recv(4096)
+                if not part:
+                    raise StartFailed(f"closed after {answer!r}")
+                answer += part
+        left -= len(batch)
+    for connection in connections:
+        connection.close()
+
+
+def _control(*arguments: str) -> None:
+    subprocess.run(["callgrind_control", *arguments], check=True, capture_output=True)
+
+
+def count(environment: Environment, peer: Peer, folder: Path) -> dict[str, int]:
+    """Instructions per request of each workload. Raises StartFailed."""
+    prefix = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--trace-children=yes"]
+    prefix += [f"--callgrind-out-file={folder}/{peer.name}.%p"]
+    cores = choose_cores({0, 1}).shared
+    found: dict[str, int] = {}
+    server = Server(
+        peer, Launch("raw:app", free_port()), environment, cores, folder / f"{peer.name}.log", prefix=prefix, limit=180
+    )
+    with server:
+        worker = max(server.workers())
+        for name, headers in WORKLOADS.items():
+            request = request_bytes(headers)
+            _drive(server, request)
+            before = set(folder.glob(f"{peer.name}.*"))
+            _control("-z", str(worker))
+            _control("-i", "on", str(worker))
+            _drive(server, request)
+            _control("-i", "off", str(worker))
+            _control("-d", name, str(worker))
+            dumps = [path for path in set(folder.glob(f"{peer.name}.*")) - before if path.stat().st_size]
+            found[name] = max(total(path.read_text(errors="replace")) for path in dumps) // REQUESTS
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Counts, prints, and keeps or compares; 0 when all is well, 1 when it got slower, 2 when something is missing."""
+    options = argparse.ArgumentParser(prog="python -m tests.benchmarks.callgrind", description=__doc__)
+    options.add_argument("--servers", default=f"{REFERENCE},{OURS}", help=f"comma-separated, of: {', '.join(PEERS)}")
+    options.add_argument("--python", default=sys.executable, help="the interpreter to measure with")
+    options.add_argument("--cache", type=Path, default=CACHE, help="where the environments are (default .benchmarks)")
+    options.add_argument("--record", metavar="RELEASE", help="keep the figures in instructions.json under this name")
+    options.add_argument("--check", action="store_true", help="fail where it is 5 %% above the last kept release")
+    options.add_argument("--keep", type=Path, help="leave callgrind's files here, for callgrind_annotate")
+    given = options.parse_args(arguments)
+    if shutil.which("valgrind") is None:
+        print(HOW_TO_GET_IT, file=sys.stderr)
+        return 2
+    try:
+        names = chosen(given.servers, list(PEERS))
+        environment = prepare(given.python, given.cache.resolve(), [PEERS[name] for name in names])
+    except (EnvironmentFailed, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        counts = {name: count(environment, PEERS[name], folder) for name in names}
+    for name, found in counts.items():
+        print(f"{name:17} " + "  ".join(f"{workload} {number:,}" for workload, number in found.items()))
+    kept: list[dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.exists() else []
+    if given.record:
+        KEPT.write_text(json.dumps(record(kept, given.record, environment.version, counts), indent=1) + "\n")
+    complaints = compare(kept, environment.version, counts) if given.check else []
+    print("\n".join(complaints), end="\n" if complaints else "")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
