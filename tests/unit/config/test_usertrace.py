@@ -10,7 +10,7 @@ from asgi_arbiter.config.usertrace import has_user_frames, summary, user_traceba
 def caught(source: str) -> BaseException:
     try:
         exec(compile(source, "their.py", "exec"), {})
-    except Exception as problem:
+    except (ValueError, ArithmeticError, SyntaxError, ExceptionGroup) as problem:
         return problem
     raise AssertionError
 
