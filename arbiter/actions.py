@@ -13,14 +13,18 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from signal import Signals
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgi_arbiter.config.errors import ExitCode
 
 from .states import Reason
 
+if TYPE_CHECKING:
+    from asgi_arbiter.config import Config
+
 __all__ = [
     "Action",
+    "AdoptSettings",
     "CallHook",
     "CloseListeners",
     "Examine",
@@ -45,6 +49,7 @@ class Spawn:
     slot: int
     number: int
     generation: int
+    config: Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class OpenListeners:
     """Open what this generation listens on and what is not open yet."""
 
     generation: int
+    config: Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,14 @@ class CloseListeners:
     """Close every listener that generation ``keep`` does not use; with ``None``, all of them."""
 
     keep: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptSettings:
+    """Let the settings of a promoted generation hold in this process too."""
+
+    generation: int
+    config: Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +109,8 @@ class Notice:
 
     state: str
     status: str
+    extend: float = 0.0
+    """Seconds for which the service manager should go on waiting, while the service stops."""
 
 
 @dataclass(frozen=True, slots=True)

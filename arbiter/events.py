@@ -34,6 +34,7 @@ __all__ = [
     "Notified",
     "Overslept",
     "PulseSeen",
+    "SettingsAdopted",
     "SignalReceived",
     "Signalled",
     "SpawnFailed",
@@ -207,6 +208,13 @@ class ListenersClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsAdopted:
+    """The settings of a promoted generation hold in this process."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogsReopened:
     """The log files were opened anew."""
 
@@ -243,6 +251,7 @@ Event = (
     | ListenersOpened
     | ListenersRefused
     | ListenersClosed
+    | SettingsAdopted
     | LogsReopened
     | Notified
     | WatchdogPetted

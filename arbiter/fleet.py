@@ -75,6 +75,8 @@ class Fleet:
         """When the wished number of workers served for the first time."""
         self.opened: set[int] = {1}
         """Generations whose listeners are open."""
+        self.adopted = 1
+        """The generation whose settings hold in the arbiter itself."""
 
         self.pending_reload = False
         self.reload_began = now

@@ -14,6 +14,7 @@ from asgi_arbiter.config.errors import ExitCode
 
 from .actions import (
     Action,
+    AdoptSettings,
     CloseListeners,
     Examine,
     Finish,
@@ -49,7 +50,7 @@ def plan(fleet: Fleet, now: float) -> list[Action]:
     actions += _forced(fleet, now)
     actions += _retire(fleet)
     actions += _spawn(fleet, now)
-    actions += _close(fleet)
+    actions += _tidy(fleet)
     return actions
 
 
@@ -89,7 +90,7 @@ def _reload(fleet: Fleet) -> list[Action]:
         return []
     proposed = fleet.proposed()
     if proposed is not None:
-        return [OpenListeners(proposed.number)]
+        return [OpenListeners(proposed.number, proposed.config)]
     return [LoadConfig()] if fleet.candidate() is None else []
 
 
@@ -183,7 +184,7 @@ def _spawn(fleet: Fleet, now: float) -> list[Action]:
         numbers = taken.setdefault(generation.number, {h.number for h in fleet.workers(of=generation)})
         number = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
         numbers.add(number)
-        actions.append(Spawn(slots.pop(0), number, generation.number))
+        actions.append(Spawn(slots.pop(0), number, generation.number, generation.config))
     return actions
 
 
@@ -203,11 +204,13 @@ def _missing(fleet: Fleet, current: Generation, now: float, *, successors: bool)
     return missing
 
 
-def _close(fleet: Fleet) -> list[Action]:
-    """Listeners that only former generations used, once none of their workers serves."""
+def _tidy(fleet: Fleet) -> list[Action]:
+    """After a reload: what only former generations listened on, once none of their workers serves."""
     current = fleet.current()
-    if fleet.phase is Phase.RELOADING or fleet.opened == {current.number}:
-        return []
-    if any(handle.generation != current.number for handle in fleet.living()):
-        return []
-    return [CloseListeners(current.number)]
+    actions: list[Action] = []
+    if fleet.adopted != current.number:
+        actions.append(AdoptSettings(current.number, current.config))
+    others = any(handle.generation != current.number for handle in fleet.living())
+    if fleet.phase is not Phase.RELOADING and fleet.opened != {current.number} and not others:
+        actions.append(CloseListeners(current.number))
+    return actions

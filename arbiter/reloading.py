@@ -22,6 +22,7 @@ from .events import (
     ListenersOpened,
     ListenersRefused,
     LogsReopened,
+    SettingsAdopted,
 )
 from .ledger import Generation
 from .states import GenerationFact, GenerationState, Health, Phase, PhaseFact
@@ -115,6 +116,10 @@ def _files_changed(fleet: Fleet, event: FilesChanged, now: float) -> None:
     request(fleet, now, f"changed: {shown}")
 
 
+def _adopted(fleet: Fleet, event: SettingsAdopted, now: float) -> None:
+    fleet.adopted = event.generation
+
+
 def _reopened(fleet: Fleet, event: LogsReopened, now: float) -> None:
     fleet.reopen_wanted = False
     fleet.say(Say("logs_reopened", "log files opened anew"))
@@ -175,5 +180,6 @@ OBSERVERS: dict[type[Any], Callable[[Fleet, Any, float], None]] = {
     ListenersRefused: _refused,
     ListenersClosed: _closed,
     FilesChanged: _files_changed,
+    SettingsAdopted: _adopted,
     LogsReopened: _reopened,
 }

@@ -91,7 +91,7 @@ def failed(handle: WorkerHandle, generation: Generation, event: WorkerFailed) ->
     alike = f"{event.reason}\n{event.traceback}"
     facts = {"exit_code": int(event.code), "reason": event.reason}
     if alike in generation.shown:
-        return of_worker(handle, "worker_failed", f"failed alike: {event.reason}", level=logging.WARNING, **facts)
+        return of_worker(handle, "worker_failed", "failed alike", level=logging.WARNING, **facts)
     generation.shown.add(alike)
     return of_worker(
         handle, "worker_failed", f"failed: {event.reason}", level=logging.ERROR, traceback=event.traceback, **facts

@@ -18,7 +18,9 @@ __all__ = ["notice", "snapshot"]
 def notice(fleet: Fleet) -> Notice:
     """What the service manager should know now. ``READY`` only after the wished number of workers has served, and
     again after every reload, whichever way that ended."""
-    return Notice(_state(fleet), _status(fleet))
+    rules = fleet.current().rules
+    extend = rules.drain_delay + rules.drain_budget if _state(fleet) == "STOPPING" else 0.0
+    return Notice(_state(fleet), _status(fleet), extend)
 
 
 def _state(fleet: Fleet) -> str:

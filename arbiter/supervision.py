@@ -270,8 +270,10 @@ def _blame_first(fleet: Fleet, why: str, now: float, code: ExitCode | None) -> N
 
 
 def _give_up(fleet: Fleet, code: ExitCode, why: str) -> None:
+    """The failure itself has been told by then, so this line has only what follows from it."""
     fleet.outcome = (code, why)
-    fleet.say(Say("boot_failed", f"giving up: {why}", logging.ERROR, "", {"exit_code": int(code)}))
+    text = f"giving up with exit code {int(code)} ({code.meaning})"
+    fleet.say(Say("boot_failed", text, logging.ERROR, "", {"exit_code": int(code)}))
     fleet.move_phase(PhaseFact.BOOT_FAILED)
 
 

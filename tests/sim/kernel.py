@@ -200,12 +200,14 @@ class SimKernel:
             case act.LoadConfig():
                 loaded: Any = next(self.loads)
                 return [ev.ConfigRejected(loaded) if isinstance(loaded, str) else ev.ConfigLoaded(None, loaded)]  # type: ignore[arg-type]
-            case act.OpenListeners(generation):
+            case act.OpenListeners(generation=generation):
                 if not next(self.binds):
                     return [ev.ListenersRefused(generation, "127.0.0.1:8001: address already in use")]
                 return [ev.ListenersOpened(generation, ("http://127.0.0.1:8000",))]
             case act.CloseListeners(keep):
                 return [ev.ListenersClosed(keep)]
+            case act.AdoptSettings(generation=generation):
+                return [ev.SettingsAdopted(generation)]
             case act.ReopenLogs():
                 return [ev.LogsReopened()]
             case act.Notify(notice):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import random
 from collections import Counter
 from signal import Signals
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from asgi_arbiter.arbiter import actions as act
 from asgi_arbiter.arbiter import events as ev
@@ -16,9 +20,6 @@ from asgi_arbiter.arbiter.policy import Rules, board_slots
 from asgi_arbiter.arbiter.signals import Order
 from asgi_arbiter.arbiter.states import LEAVING, TESTING, GenerationState, Phase, WorkerState
 from asgi_arbiter.arbiter.turn import turn
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from tests.sim.kernel import HEALTHY, Life, SimKernel
 
 _ONCE = (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGABRT, Signals.SIGKILL)
@@ -166,7 +167,11 @@ wild = st.one_of(
     ),
 )
 delays = st.sampled_from([0.0, 0.05, 0.5, 2.0, 7.0, 30.0])
-fast = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+fast = settings(
+    deadline=None,
+    max_examples=int(os.environ.get("ASGI_ARBITER_TEST_LIVES", "250")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def _endless(first: list[Life], chance: random.Random) -> itertools.chain[Life]:

@@ -1,0 +1,208 @@
+"""``Arbiter``: from checked settings to an exit code. The order of the start and of the end, and the loop between them.
+
+Rules: whatever can fail because of the operator's settings fails before the first fork, as an ``ArbiterError``; from then
+on the fleet decides. The loop is ``turn`` and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import logging
+import os
+import platform
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asgi_arbiter.config import Reach, logs
+from asgi_arbiter.config.errors import ExitCode, InvalidSetting
+from asgi_arbiter.worker.pulse import PulseBoard
+
+from . import remarks
+from .actions import Finish
+from .effects import Daemon, Effects, daemonize, detach
+from .events import ConfigLoaded
+from .fleet import Fleet
+from .hooks import Hooks
+from .listeners import ListenerSet, activated, urls
+from .notify import Notifier
+from .pidfile import Pidfile
+from .policy import Rules, board_slots
+from .turn import carry_out, turn
+
+if TYPE_CHECKING:
+    from asgi_arbiter.config import Config
+    from asgi_arbiter.config.sources import Loaded
+
+__all__ = ["Arbiter", "compare"]
+
+log = logging.getLogger("asgi_arbiter.arbiter")
+
+
+class Arbiter:
+    """The parent of all workers. One per process."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.config = loaded.config
+        self._daemon: Daemon | None = None
+        self._pidfile: Pidfile | None = None
+        self._listeners = ListenerSet()
+
+    def run(self) -> ExitCode:
+        """Serve until told to stop, or until nothing could be booted.
+
+        Raises:
+            ArbiterError: the settings ask for something that cannot be had; nothing was started.
+        """
+        config = self.config
+        try:
+            self._prepare()
+            code = self._supervise()
+        except BaseException as error:
+            code = getattr(error, "exit_code", ExitCode.FAILED)
+            raise
+        finally:
+            self._listeners.keep(None)
+            if self._pidfile is not None:
+                self._pidfile.remove()
+            logs.flush(1.0)
+            if self._daemon is not None:
+                self._daemon.report(code)
+        if config.daemon:
+            logs.flush(1.0)
+        return code
+
+    # --- before the first fork ---------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        config = self.config
+        _check_identity(config)
+        if config.chdir:
+            _change_directory(config.chdir)
+        if config.umask is not None:
+            os.umask(config.umask)
+        descriptors = activated(os.environ, os.getpid())
+        self._notifier = Notifier(os.environ, os.getpid())
+        if config.daemon:
+            self._daemon = daemonize()
+            self._notifier.main_pid = os.getpid()
+        _set_title(config)
+        if config.pidfile:
+            self._pidfile = Pidfile(config.pidfile, os.getpid())
+            self._pidfile.create()
+        if descriptors:
+            self._listeners.adopt(descriptors, config)
+        opened = self._listeners.open(1, config)
+        self.addresses = urls(opened, config)
+        if config.daemon:
+            detach()
+        logs.configure(config, identity="arbiter")
+        self._say_hello()
+
+    def _say_hello(self) -> None:
+        from asgi_arbiter import __version__
+
+        config, python = self.config, platform.python_version()
+        where, count = ", ".join(self.addresses), remarks.plural(config.workers, "worker")
+        text = (
+            f"asgi-arbiter {__version__} pid={os.getpid()} python={python} serves {config.app} on {where} with {count}"
+        )
+        extra = {"event": "started", "version": __version__, "python": python, "addresses": list(self.addresses)}
+        log.info(text, extra=extra)
+        for warning in self.loaded.warnings:
+            log.warning(warning, extra={"event": "setting_warning"})
+        for notice in self.loaded.notices:
+            log.info(notice, extra={"event": "setting_notice"})
+        if self._listeners.is_activated:
+            log.info("sockets passed by the service manager replace `bind`", extra={"event": "activated"})
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def _supervise(self) -> ExitCode:
+        config = self.config
+        hooks = Hooks(config, os.getpid())
+        hooks.server.address = self.addresses
+        board = PulseBoard(board_slots(config.workers))
+        effects = Effects(load=self._load, listeners=self._listeners, board=board, notifier=self._notifier, hooks=hooks)
+        if self._daemon is not None:
+            effects.keep_from_workers(self._daemon.writer)
+        effects.install_signals()
+        try:
+            hooks.call("on_starting")
+            hooks.call("when_ready")
+            hooks.call("nworkers_changed", config.workers, None)
+            self._watch(effects)
+            # What stands now is shared with every worker; the collector must not touch, and so copy, its pages.
+            gc.collect()
+            gc.freeze()
+            finish = self._turn_until_finish(effects, board)
+            hooks.call("on_exit")
+        finally:
+            effects.close()
+        return finish.code
+
+    def _turn_until_finish(self, effects: Effects, board: PulseBoard) -> Finish:
+        fleet = Fleet(
+            self.config,
+            Rules.from_config(self.config),
+            now=time.monotonic(),
+            slots=board.slots,
+            addresses=self.addresses,
+            watchdog=self._notifier.watchdog,
+        )
+        finish = carry_out(fleet, effects)
+        while finish is None:
+            finish = turn(fleet, effects)
+            if self._daemon is not None and fleet.complete_at is not None:
+                self._daemon.report(ExitCode.OK)
+        return finish
+
+    def _watch(self, effects: Effects) -> None:
+        if self.config.reload:
+            from .reloader import Watcher
+
+            effects.watch(Watcher(self.config))
+
+    def _load(self) -> ConfigLoaded:
+        """Read the settings again. Raises ``ConfigError``."""
+        loaded = self.loaded.reload()
+        config, refused = compare(self.config, loaded.config)
+        for warning in loaded.warnings:
+            if warning not in self.loaded.warnings:
+                log.warning(warning, extra={"event": "setting_warning"})
+        self.loaded = loaded
+        return ConfigLoaded(config, Rules.from_config(config), refused)
+
+
+def compare(running: Config, fresh: Config) -> tuple[Config, tuple[str, ...]]:
+    """The settings that a reload may use, and a sentence for each change that only a restart can bring about."""
+    fixed = [name for name, reach in fresh.changed_from(running) if reach is Reach.RESTART]
+    refused = tuple(
+        f"{name} cannot change on a reload: it stays {getattr(running, name)!r}, restart for {getattr(fresh, name)!r}"
+        for name in fixed
+    )
+    return dataclasses.replace(fresh, **{name: getattr(running, name) for name in fixed}), refused
+
+
+def _check_identity(config: Config) -> None:
+    """Unknown users and groups are told before anything is opened."""
+    from asgi_arbiter.worker import privileges
+
+    privileges.wanted(config)
+
+
+def _change_directory(path: str) -> None:
+    try:
+        os.chdir(Path(path).expanduser())
+    except OSError as error:
+        raise InvalidSetting(f"chdir: cannot enter {path}: {error.strerror}") from None
+
+
+def _set_title(config: Config) -> None:
+    try:
+        from setproctitle import setproctitle
+    except ImportError:
+        return
+    setproctitle(f"asgi-arbiter: arbiter [{config.proc_name or config.app}]")

@@ -1,0 +1,72 @@
+"""The pid file: created whole, removed only if it is still ours.
+
+Rules: it is written under a temporary name in the same directory and renamed, so that a reader never sees half a
+number. An existing file stops us only if the process that it names lives *and* is an arbiter: after a reboot a number
+means another program. Nothing happens to it on a reload.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from asgi_arbiter.config.errors import InvalidSetting
+
+__all__ = ["Pidfile", "is_arbiter"]
+
+
+def is_arbiter(pid: int) -> bool:
+    """Whether ``pid`` is a living process that looks like one of us."""
+    import psutil
+
+    try:
+        words = " ".join(psutil.Process(pid).cmdline())
+    except psutil.AccessDenied:
+        return True  # it lives and is not ours to judge; better refuse than run twice
+    except psutil.Error:
+        return False
+    return "asgi-arbiter" in words or "asgi_arbiter" in words
+
+
+class Pidfile:
+    """One pid file. ``is_taken`` says whether a foreign pid in it still counts."""
+
+    def __init__(self, path: str, pid: int, is_taken: Callable[[int], bool] = is_arbiter) -> None:
+        self._path = Path(path).absolute()
+        self._pid = pid
+        self._is_taken = is_taken
+
+    def create(self) -> None:
+        """Write our pid.
+
+        Raises:
+            InvalidSetting: another arbiter is running with this file, or the file cannot be written.
+        """
+        other = self._read()
+        if other not in (0, self._pid) and self._is_taken(other):
+            raise InvalidSetting(f"pidfile: {self._path} belongs to a running arbiter, pid {other}")
+        temporary = self._path.with_name(f"{self._path.name}.{self._pid}.tmp")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(f"{self._pid}\n")
+            temporary.replace(self._path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise InvalidSetting(f"pidfile: cannot write {self._path}: {error.strerror}") from None
+
+    def remove(self) -> None:
+        """Remove it if our pid still stands in it."""
+        if self._read() == self._pid:
+            try:
+                self._path.unlink()
+            except OSError:
+                pass  # its directory is gone or read-only by now; the next start knows a stale file
+
+    def _read(self) -> int:
+        try:
+            text = self._path.read_text(encoding="ascii", errors="replace").strip()
+        except OSError:
+            return 0
+        return int(text) if text.isascii() and text.isdigit() else 0
