@@ -33,6 +33,8 @@ _IGNORED = {"config", "check_config", "print_config"}
 def python_layer(named: str, directory: Path) -> Layer:
     """Execute ``named``: a path, ``file:PATH`` or ``python:MODULE``. Raises ``SourceUnreadable`` with the traceback of
     the file's own error."""
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))  # the file, and later its hooks, may import what lies beside it
     if named.startswith("python:"):
         title, content = named, _from_module(named.removeprefix("python:"), named)
     else:

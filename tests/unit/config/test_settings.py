@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import FrozenInstanceError, fields
+from itertools import pairwise
 from typing import get_type_hints
 
 import pytest
@@ -68,7 +69,7 @@ def test_no_name_belongs_to_two_settings_or_to_a_table() -> None:
 
 def test_a_section_is_in_one_place() -> None:
     sections = [option.section for option in options().values()]
-    assert len(set(sections)) == 1 + sum(one != next_one for one, next_one in zip(sections, sections[1:], strict=False))
+    assert len(set(sections)) == 1 + sum(one != next_one for one, next_one in pairwise(sections))
 
 
 def test_uvicorn_s_spelling_of_a_setting_is_one_of_ours() -> None:
