@@ -33,7 +33,19 @@ import psutil
 
 from .wire import Wire
 
-__all__ = ["APPS", "COMMAND", "EXAMPLES", "PATIENCE", "SCRIPT", "Finished", "ServerProcess", "eventually", "run"]
+__all__ = [
+    "APPS",
+    "COMMAND",
+    "EXAMPLES",
+    "PATIENCE",
+    "SCRIPT",
+    "Finished",
+    "ServerProcess",
+    "clean_environment",
+    "eventually",
+    "free_port",
+    "run",
+]
 
 PATIENCE = 20.0 * float(os.environ.get("ASGI_ARBITER_TEST_PATIENCE", "1"))
 COMMAND: Sequence[str] = (sys.executable, "-P", "-m", "asgi_arbiter")
@@ -57,6 +69,12 @@ def eventually(question: Callable[[], T], what: str, *, within: float = PATIENCE
         assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
         time.sleep(0.01)
     return answer
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody has at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
