@@ -206,8 +206,16 @@ class WebSocketConnection(FrameReader):
     # The reader's calls
 
     def fail(self, code: int, reason: str) -> None:
-        """RFC 6455 section 7.1.7. The peer may be in the middle of sending: closing now would answer that with a reset,
-        which overtakes our close frame. So our side is closed, and the rest is read and forgotten."""
+        """RFC 6455 section 7.1.7, one turn of the loop later: the application may answer what came before."""
+        self._is_held = True
+        self.context.loop.call_soon(self._fail_now, code, reason)
+
+    def _fail_now(self, code: int, reason: str) -> None:
+        """The peer may be in the middle of sending: closing now would answer that with a reset, which overtakes our
+        close frame. So our side is closed, and the rest is read and forgotten."""
+        self._is_held = False
+        if self._is_lost:
+            return
         if self.session.phase is not _OPEN:
             self._shut()
             return

@@ -21,15 +21,14 @@ class Denial:
 
     def __init__(self, status: int, headers: Iterable[Any], common: bytes) -> None:
         """``common`` are header lines of the server's own. Raises ``MisusedByApplication`` for a bad status or header."""
-        line = status_line(status)
-        fields: list[bytes] = []
-        flags = encode_fields(headers, fields)
+        parts = [status_line(status)]
+        flags = encode_fields(headers, parts)
         self.status = status
         self.bytes_sent = 0
         self.is_complete = False
-        self._promised = declared_length(fields) if flags & Field.CONTENT_LENGTH else None
+        self._promised = declared_length(parts) if flags & Field.CONTENT_LENGTH else None
         self._chunked = False
-        self._head = b"".join((line, common, *fields, b"connection: close\r\n"))
+        self._head = b"".join((*parts, common, b"connection: close\r\n"))
 
     @property
     def is_begun(self) -> bool:

@@ -10,18 +10,6 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-try:
-    from websockets.speedups import apply_mask  # C, about 30 times the fallback
-except ImportError:  # websockets without its extension module, as on PyPy
-
-    def apply_mask(data: bytes, mask: bytes, /) -> bytes:  # type: ignore[misc]
-        """``data`` masked or unmasked with the four bytes of ``mask`` (RFC 6455 section 5.3)."""
-        size = len(data)
-        repeated = (mask * (size // 4 + 1))[:size]
-        number = int.from_bytes(data, sys.byteorder) ^ int.from_bytes(repeated, sys.byteorder)
-        return number.to_bytes(size, sys.byteorder)
-
-
 __all__ = [
     "BINARY",
     "CLOSE",
@@ -33,6 +21,7 @@ __all__ = [
     "CloseFrameError",
     "FrameHead",
     "apply_mask",
+    "apply_mask_slowly",
     "close_payload",
     "frame_head",
     "is_sendable",
@@ -47,6 +36,20 @@ NORMAL = 1000
 _LARGEST_CONTROL = 125
 _LARGEST_REASON = _LARGEST_CONTROL - 2
 _SENDABLE = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
+
+
+def apply_mask_slowly(data: bytes, mask: bytes, /) -> bytes:
+    """``data`` masked or unmasked with the four bytes of ``mask`` (RFC 6455 section 5.3), in Python."""
+    size = len(data)
+    repeated = (mask * (size // 4 + 1))[:size]
+    number = int.from_bytes(data, sys.byteorder) ^ int.from_bytes(repeated, sys.byteorder)
+    return number.to_bytes(size, sys.byteorder)
+
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # websockets without its extension module, as on PyPy
+    apply_mask = apply_mask_slowly
 
 
 class CloseFrameError(ValueError):
