@@ -42,20 +42,22 @@ def answer(pickled: bytes) -> ExitCode:
     try:
         _boot(config)
     except ArbiterError as error:
-        print(f"{error.traceback_text}asgi-arbiter: error: {error}", file=sys.stderr)  # noqa: T201
+        trace = f"{error.traceback_text.rstrip()}\n" if error.traceback_text else ""
+        print(f"{trace}asgi-arbiter: error: {error}", file=sys.stderr)  # noqa: T201
         return ExitCode.FAILED
     return ExitCode.OK
 
 
 def _boot(config: Config) -> None:
-    from asgi_arbiter.config import envfile
-    from asgi_arbiter.config.importer import load_application
+    from asgi_arbiter.config.envfile import load_environment
+    from asgi_arbiter.config.importer import load_application, prepare_path
 
     if config.chdir:
         os.chdir(config.chdir)
-    envfile.apply(config)
+    load_environment(config)
     if config.certfile:
         from asgi_arbiter.config.tls import server_context
 
         server_context(config)
+    prepare_path(config)
     load_application(config)

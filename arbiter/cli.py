@@ -83,7 +83,8 @@ def _remarks(loaded: Loaded) -> None:
 
 
 def _failed(text: str, code: ExitCode, traceback_text: str = "") -> int:
-    click.echo(f"{traceback_text}asgi-arbiter: error: {text}", err=True)
+    trace = f"{traceback_text.rstrip()}\n" if traceback_text else ""
+    click.echo(f"{trace}asgi-arbiter: error: {text}", err=True)
     return int(code)
 
 
