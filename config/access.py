@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from . import logs
 from .atoms import compile_format
 from .logformat import JsonFormatter, TextFormatter, dump, local_stamp, quote, utc_stamp
-from .loghandlers import SinkHandler
+from .loghandlers import Identify, SinkHandler
 
 if TYPE_CHECKING:
     from .settings import Config
@@ -83,15 +83,17 @@ class AccessLog:
         # These lists are the loggers' own, so that a filter or handler that is added later is seen.
         self._handlers = self._logger.handlers
         self._filters = self._logger.filters
-        self._ours = (list(self._handlers), list(self._filters))
+        self._ours = (
+            [handler for handler in self._handlers if isinstance(handler, SinkHandler) and handler.sink is self._sink],
+            [filter for filter in self._filters if isinstance(filter, Identify)],
+        )
         self._uvicorn = logging.getLogger("uvicorn.access")
         self._uvicorn_handlers = self._uvicorn.handlers
         self._uvicorn_filters = self._uvicorn.filters
         self.enabled: bool = config.access_log and self._logger.isEnabledFor(logging.INFO)
         """Whether records are wanted at all; the caller need not make them otherwise."""
-        for handler in self._handlers:
-            if isinstance(handler, SinkHandler) and handler.sink is self._sink:
-                handler.setFormatter(_RecordFormatter())
+        for ours in self._ours[0]:
+            ours.setFormatter(_RecordFormatter())
 
     def __call__(self, record: AccessRecord) -> None:
         """Write one record."""
@@ -157,16 +159,16 @@ def _line_maker(
     if isinstance(formatter, JsonFormatter):
         return _json_line(formatter, form)
     if form is not None:
-        return lambda record: f"{form(record)}\n".encode("ascii", "backslashreplace")
+        return lambda record: f"{form(record)}\n".encode()
     prefix = formatter.prefix(logging.INFO, "INFO") if formatter else " "
     if formatter is not None and formatter.colours:
-        return lambda record: f"{local_stamp(time.time())}{prefix}{_coloured(record)}\n".encode("ascii", "replace")
-    return lambda record: f"{local_stamp(time.time())}{prefix}{_summary(record)}\n".encode("ascii", "backslashreplace")
+        return lambda record: f"{local_stamp(time.time())}{prefix}{_coloured(record)}\n".encode()
+    return lambda record: f"{local_stamp(time.time())}{prefix}{_summary(record)}\n".encode()
 
 
 def _summary(record: AccessRecord) -> str:
     client, method, target = record.client, record.method, record.target
-    if client is not None and client[0].isascii() and client[0].isprintable() and ":" not in client[0]:
+    if client and client[0] and client[0].isascii() and client[0].isprintable() and ":" not in client[0]:
         who = f"{client[0]}:{client[1]}"
     else:
         who = _client(client)

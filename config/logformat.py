@@ -103,6 +103,7 @@ class _Second:
 
 
 _now = _Second(0)
+_local = (0, "")
 
 
 def _second(at: float) -> _Second:
@@ -114,13 +115,17 @@ def _second(at: float) -> _Second:
 
 def local_stamp(at: float) -> str:
     """A Unix time as local time with milliseconds and offset: ``2026-07-30 14:03:22.481+02:00``."""
-    second = _second(at)
-    return f"{second.local}.{int(at % 1 * 1000):03}{second.offset}"
+    global _local
+    millisecond = int(at * 1000)
+    if millisecond != _local[0]:  # a busy worker writes several access lines in one
+        second = _second(at)
+        _local = (millisecond, f"{second.local}.{millisecond % 1000:03}{second.offset}")
+    return _local[1]
 
 
 def utc_stamp(at: float) -> str:
     """A Unix time after RFC 3339: ``2026-07-30T12:03:22.481Z``."""
-    return f"{_second(at).utc}.{int(at % 1 * 1000):03}Z"
+    return f"{_second(at).utc}.{int(at * 1000) % 1000:03}Z"
 
 
 def clf_stamp(at: float) -> str:
@@ -195,12 +200,16 @@ class JsonFormatter(logging.Formatter):
 def dump(line: dict[str, Any]) -> str:
     """A JSON object on one line of ASCII; what JSON has no form for is written as its ``repr``."""
     try:
-        return json.dumps(line, default=repr, separators=(",", ":"))
+        return _encode(line)
     except (TypeError, ValueError):  # keys that are no strings, a structure that contains itself
         plain = {
             str(key): value if isinstance(value, (str, int, type(None))) else repr(value) for key, value in line.items()
         }
-        return json.dumps(plain, separators=(",", ":"))
+        return _encode(plain)
+
+
+# Made once: `json.dumps` with these arguments makes an encoder for each call.
+_encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
 
 
 def _lost(count: int, reason: str) -> str:
