@@ -154,5 +154,15 @@ class CallHook:
 
 Remark = Say | CallHook
 Action = (
-    Spawn | Signal | Examine | LoadConfig | OpenListeners | CloseListeners | ReopenLogs | Notify | PetWatchdog | Finish
+    Spawn
+    | Signal
+    | Examine
+    | LoadConfig
+    | OpenListeners
+    | CloseListeners
+    | AdoptSettings
+    | ReopenLogs
+    | Notify
+    | PetWatchdog
+    | Finish
 )

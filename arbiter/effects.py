@@ -22,6 +22,7 @@ from asgi_arbiter.config import logs
 from asgi_arbiter.config.errors import BindError, ConfigError, ExitCode
 from asgi_arbiter.worker import process
 from asgi_arbiter.worker.mailbox import Mailbox, open_pair
+from asgi_arbiter.worker.orders import Dismissed
 from asgi_arbiter.worker.process import WorkerSpec
 from asgi_arbiter.worker.pulse import PulseBoard
 
@@ -127,17 +128,16 @@ class Effects:
         return time.monotonic()
 
     def wait(self, until: float | None) -> list[ev.Event]:
-        """Wait for the kernel; then everything that has happened: orders, messages, pulses, deaths."""
+        """Wait for the kernel; then everything that has happened: pulses, orders, messages, deaths."""
         logs.flush()
         timeout = None if until is None else max(0, math.ceil((until - time.monotonic()) * 1000))
         ready = {fd for fd, _ in self._poll.poll(timeout)}
-        events: list[ev.Event] = []
+        events: list[ev.Event] = self._pulses()
         if self._wakeup.reader in ready:
             events += [ev.SignalReceived(order, name) for order, name in signals.orders(self._wakeup.take())]
         for pid, child in self._children.items():
             if child.mailbox.fileno() in ready:
                 events += self._mail(pid, child)
-        events += self._pulses()
         events += self._changes(ready)
         events += self._reap()
         return events
@@ -354,6 +354,8 @@ def _live(live: Callable[[], int], inherited: tuple[int, ...]) -> NoReturn:
         for fd in inherited:
             os.close(fd)
         code = live()
+    except Dismissed:
+        code = ExitCode.OK  # told to leave at the very moment in which it was leaving anyway
     except BaseException:  # nothing may escape into the parent's stack
         log.exception("a child failed in an unforeseen way", extra={"event": "child_failed"})
     finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asgi_arbiter.config import Reach, logs
-from asgi_arbiter.config.errors import ExitCode, InvalidSetting
+from asgi_arbiter.config.errors import ArbiterError, ExitCode, InvalidSetting
 from asgi_arbiter.worker.pulse import PulseBoard
 
 from . import remarks
@@ -56,13 +56,17 @@ class Arbiter:
         Raises:
             ArbiterError: the settings ask for something that cannot be had; nothing was started.
         """
-        config = self.config
+        code: ExitCode = ExitCode.FAILED
         try:
             self._prepare()
             code = self._supervise()
-        except BaseException as error:
-            code = getattr(error, "exit_code", ExitCode.FAILED)
+        except ArbiterError as error:
+            code = error.exit_code
             raise
+        except Exception:
+            # A bug of ours. The workers see the mailbox close, finish what is under way, and leave.
+            log.critical("the arbiter failed; please report this", exc_info=True, extra={"event": "internal_error"})
+            code = ExitCode.FAILED
         finally:
             self._listeners.keep(None)
             if self._pidfile is not None:
@@ -70,8 +74,6 @@ class Arbiter:
             logs.flush(1.0)
             if self._daemon is not None:
                 self._daemon.report(code)
-        if config.daemon:
-            logs.flush(1.0)
         return code
 
     # --- before the first fork ---------------------------------------------------------------------------------------

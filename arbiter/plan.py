@@ -77,7 +77,7 @@ def _last_word(fleet: Fleet, handle: WorkerHandle, now: float) -> Signals | None
         return Signals.SIGTERM if fleet.phase is Phase.DRAINING else Signals.SIGQUIT
     if _is_overdue(handle, now):
         return Signals.SIGKILL
-    hurry = fleet.phase is Phase.STOPPING and handle.state is WorkerState.DRAINING
+    hurry = fleet.phase is Phase.STOPPING and handle.state is WorkerState.DRAINING and handle.failure is None
     return Signals.SIGQUIT if hurry and Signals.SIGQUIT not in handle.sent else None
 
 

@@ -89,9 +89,9 @@ def asked_to_leave(handle: WorkerHandle, signal: signals.Signals, now: float) ->
 def failed(handle: WorkerHandle, generation: Generation, event: WorkerFailed) -> Say:
     """It reported a failure; the same one is told in full only once per generation."""
     alike = f"{event.reason}\n{event.traceback}"
-    facts = {"exit_code": int(event.code), "reason": event.reason}
+    facts: dict[str, Any] = {"exit_code": int(event.code), "reason": event.reason}
     if alike in generation.shown:
-        return of_worker(handle, "worker_failed", "failed alike", level=logging.WARNING, **facts)
+        return of_worker(handle, "worker_failed", "failed alike", **facts)
     generation.shown.add(alike)
     return of_worker(
         handle, "worker_failed", f"failed: {event.reason}", level=logging.ERROR, traceback=event.traceback, **facts
@@ -110,17 +110,18 @@ def exited(handle: WorkerHandle, event: ChildExited, now: float) -> Say:
     if handle.reason is not None:
         facts["reason"] = handle.reason.name.lower()
     if is_expected(handle):
-        clean = (event.signal == 0 and event.code == 0) or handle.reason is Reason.FAILED or event.signal in handle.sent
+        clean = event.signal in handle.sent if event.signal else event.code == 0 or handle.failure is not None
         why = handle.reason.value if handle.reason else "asked to"
         level = logging.DEBUG if handle.reason in (Reason.FAILED, Reason.SHUTDOWN) and clean else logging.INFO
         level = level if clean else logging.WARNING
         took = duration(now - handle.since)
         return of_worker(handle, "worker_exited", f"{how}, {took} after: {why}; age {age}", level=level, **facts)
     when = "while booting" if handle.ready_at is None else f"after {age}"
+    what = "crashed" if event.signal or event.code else "ended unasked"
     if event.peak_memory:
         facts["peak_memory"] = event.peak_memory
-        how += f" (peak memory {event.peak_memory // 2**20} MiB)"
-    return of_worker(handle, "worker_crashed", f"{how} {when}, unasked", level=logging.ERROR, **facts)
+        how += f", peak memory {event.peak_memory // 2**20} MiB"
+    return of_worker(handle, "worker_crashed", f"{what} {when}: {how}", level=logging.ERROR, **facts)
 
 
 def _how(handle: WorkerHandle, event: ChildExited) -> str:
@@ -133,9 +134,9 @@ def _how(handle: WorkerHandle, event: ChildExited) -> str:
         told = event.signal in handle.sent
         text = f"ended by {name}" if told else f"killed by {name}"
         if event.signal == signals.Signals.SIGKILL and not told:
-            text += ": out of memory, says the cgroup" if event.oom_killed else ": not by us; out of memory?"
+            text += " (out of memory, says the kernel)" if event.oom_killed else " (not by the arbiter; out of memory?)"
         elif event.signal in (signals.Signals.SIGSEGV, signals.Signals.SIGBUS, signals.Signals.SIGILL):
-            text += ": a crash in native code"
+            text += " (a crash in native code)"
         return text + (", core dumped" if event.core_dumped else "")
     try:
         meaning = ExitCode(event.code).meaning
@@ -152,7 +153,8 @@ def stranger(event: ChildExited) -> Say:
 def held_back(seconds: float, crashes: int, streak: int, window: float) -> Say:
     """The next restart waits."""
     if streak > 0:
-        why = f"{plural(streak, 'worker')} in a row died before being ready"
+        who = "the last worker" if streak == 1 else f"each of the last {streak} workers"
+        why = f"{who} died before it was ready"
     else:
         why = f"{crashes} unexpected exits within {duration(window)}"
     text = f"restarts held back for {duration(seconds)}: {why}"

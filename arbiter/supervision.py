@@ -81,7 +81,7 @@ def _spawn_failed(fleet: Fleet, event: SpawnFailed, now: float) -> None:
     if generation.state is GenerationState.CANDIDATE:
         reloading.reject(fleet, generation, f"cannot fork a worker: {event.error}", now)
     elif fleet.phase is Phase.STARTING and not fleet.handles and fleet.fork_failures >= BOOT_TRIES:
-        _give_up(fleet, ExitCode.BOOT, f"cannot fork a worker: {event.error}")
+        _give_up(fleet, ExitCode.BOOT, f"cannot fork a worker: {event.error}", now)
 
 
 def _ready(fleet: Fleet, event: WorkerReady, now: float) -> None:
@@ -260,18 +260,16 @@ def _blame_first(fleet: Fleet, why: str, now: float, code: ExitCode | None) -> N
     if rules.reload:
         _wait_for_change(fleet)
     elif code is not None:
-        _give_up(fleet, code, why)
+        _give_up(fleet, code, why, now)
     elif fleet.streak >= BOOT_TRIES:
-        _give_up(
-            fleet, ExitCode.BOOT, f"{remarks.plural(fleet.streak, 'worker')} died before any was ready; last: {why}"
-        )
+        _give_up(fleet, ExitCode.BOOT, f"{remarks.plural(fleet.streak, 'worker')} died before any was ready", now)
     else:
         _hold(fleet, boot_backoff(fleet.streak), now)
 
 
-def _give_up(fleet: Fleet, code: ExitCode, why: str) -> None:
+def _give_up(fleet: Fleet, code: ExitCode, why: str, now: float) -> None:
     """The failure itself has been told by then, so this line has only what follows from it."""
-    fleet.outcome = (code, why)
+    fleet.outcome, fleet.stop_began = (code, why), now
     text = f"giving up with exit code {int(code)} ({code.meaning})"
     fleet.say(Say("boot_failed", text, logging.ERROR, "", {"exit_code": int(code)}))
     fleet.move_phase(PhaseFact.BOOT_FAILED)
@@ -366,6 +364,8 @@ def _complete(fleet: Fleet, now: float) -> None:
     took = now - fleet.born
     where = ", ".join(fleet.current().addresses)
     text = f"ready: {remarks.plural(len(fleet.serving()), 'worker')} in {remarks.duration(took)}, listening on {where}"
+    if not fleet.current().rules.daemon:
+        text += " (Press Ctrl-C to stop)"
     facts = {"seconds": round(took, 3), "addresses": list(fleet.current().addresses)}
     fleet.say(Say("ready", text, logging.INFO, "", facts))
 

@@ -27,7 +27,7 @@ class Kernel(Protocol):
         """Monotonic seconds."""
 
     def wait(self, until: float | None) -> list[Event]:
-        """Wait for something to happen, at most until ``until``; all that has happened, orders to stop first."""
+        """Wait for something to happen, at most until ``until``; all that has happened, orders before messages."""
 
     def do(self, action: Action) -> list[Event]:
         """Carry out one order; what came of it."""
