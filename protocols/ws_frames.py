@@ -49,7 +49,7 @@ def apply_mask_slowly(data: bytes, mask: bytes, /) -> bytes:
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # websockets without its extension module, as on PyPy
-    apply_mask = apply_mask_slowly
+    apply_mask = apply_mask_slowly  # type: ignore[assignment]
 
 
 class CloseFrameError(ValueError):

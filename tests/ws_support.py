@@ -139,7 +139,9 @@ class Front(asyncio.Protocol):
             return
         lines = head.split(b"\r\n")
         method, target, version = lines[0].split(b" ")
-        headers = tuple((name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines[1:]))
+        headers = tuple(
+            (name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines[1:])
+        )
         upgrade = make_upgrade(
             self.transport,
             headers=headers,

@@ -202,9 +202,7 @@ def test_every_stream_cut_anywhere_means_what_the_library_says(
 @pytest.mark.parametrize("core", CORES)
 @settings(max_examples=60, deadline=None)
 @given(parts=streams, room=st.integers(1, 3), cuts=st.lists(st.integers(0, 2000), max_size=5))
-def test_pausing_for_a_full_queue_loses_and_reorders_nothing(
-    core: Any, parts: Any, room: int, cuts: list[int]
-) -> None:
+def test_pausing_for_a_full_queue_loses_and_reorders_nothing(core: Any, parts: Any, room: int, cuts: list[int]) -> None:
     stream = joined(parts)
     reader = Reader(core, room=room)
     read(reader, stream, cuts)
