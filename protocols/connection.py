@@ -29,7 +29,7 @@ import time
 from asyncio import CancelledError
 from contextvars import Context
 from enum import Enum
-from types import CoroutineType
+from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from .base import Upgrade
@@ -315,7 +315,7 @@ class HttpConnection(asyncio.Protocol):
         if line_end >= 0:
             parse_request_line(head[:line_end])
         line_feeds = head.count(b"\n")
-        if line_feeds != head.count(b"\r\n") or head[0] <= 32:
+        if line_feeds != head.count(b"\r\n") or (head[0] <= 32 and head != b"\r"):
             raise Refusal(400, "A line of the head does not end with CR LF.")
 
     def _without_underscores(self, fields: HeaderList) -> HeaderList:
@@ -416,7 +416,7 @@ class HttpConnection(asyncio.Protocol):
                 coroutine = _awaited(coroutine)
             task = start(context.loop, coroutine, Context() if self.policy.reset_context else None)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - the border to the application
-            self.settle(cycle, error)
+            self.settle(cycle, error.with_traceback(_applications_part(error.__traceback__)))
             return
         if task is None:
             self.settle(cycle, None)
@@ -672,6 +672,18 @@ _NO_EXTENSIONS: dict[str, Any] = {}
 async def _awaited(awaitable: Any) -> None:
     """An application call that gave something to await other than a coroutine."""
     await awaitable
+
+
+def _applications_part(traceback: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of this folder at its beginning."""
+    own = __name__.rpartition(".")[0]
+    while (
+        traceback is not None
+        and traceback.tb_next is not None
+        and traceback.tb_frame.f_globals.get("__name__", "").startswith(own)
+    ):
+        traceback = traceback.tb_next
+    return traceback
 
 
 def _address(name: Any) -> tuple[str, int] | None:

@@ -449,7 +449,11 @@ class RequestCycle:
             return
         if isinstance(error, CancelledError):
             if phase in _LIVE:
-                self._complain("the application was cancelled before its response was complete")
+                self._complain(
+                    "the application took longer than request_timeout and was cancelled"
+                    if self.timed_out
+                    else "the application was cancelled before its response was complete"
+                )
         else:
             log.error(
                 "exception in the application: %s %s",
@@ -465,13 +469,13 @@ class RequestCycle:
             self._link.cut(self)
 
     def answer_error(self) -> None:
-        """A 500 in place of the response that did not come."""
-        self.status = 500
-        self._parts = [status_line(500), b"content-type: ", b"text/plain; charset=utf-8", b"\r\n"]
+        """A 500 in place of the response that did not come, or a 504 if it took too long."""
+        self.status = status = 504 if self.timed_out else 500
+        self._parts = [status_line(status), b"content-type: ", b"text/plain; charset=utf-8", b"\r\n"]
         self._flags = 0
         self.takes_trailers = False
         self.phase = STARTED
-        self._send_body(b"Internal Server Error", False)
+        self._send_body(b"Gateway Timeout" if self.timed_out else b"Internal Server Error", False)
 
     def _complain(self, sentence: str) -> None:
         log.error(

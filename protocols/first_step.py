@@ -25,6 +25,7 @@ from typing import Any
 __all__ = ["start"]
 
 _Task = asyncio.Task
+_NAME = "request"
 
 
 def _start_eagerly(
@@ -42,6 +43,24 @@ def _start_eagerly(
     return task
 
 
+class _HandStartedTask(asyncio.Task[Any]):
+    """A Task that may not have been initialised as one yet (Python 3.11)."""
+
+    __slots__ = ("coroutine",)
+
+    coroutine: Coroutine[Any, Any, Any]
+
+    def get_coro(self) -> Any:
+        """The application's coroutine, not what drives it."""
+        return self.coroutine
+
+    _coro = property(get_coro)  # what repr() and get_stack() read
+
+    def get_name(self) -> str:
+        """A name, which the base class does not have before it is initialised."""
+        return super().get_name() or _NAME
+
+
 def _start_by_hand(
     loop: asyncio.AbstractEventLoop,
     coroutine: Coroutine[Any, Any, Any],
@@ -50,8 +69,9 @@ def _start_by_hand(
     """As ``_start_eagerly``, for Python 3.11."""
     if context is None:
         context = contextvars.copy_context()
-    task: asyncio.Task[Any] = _new_task(_Task)
+    task = _new_task(_HandStartedTask)
     _init_future(task, loop=loop)  # callbacks, get_loop() and done() work already in the first step
+    task.coroutine = coroutine
     _enter_task(loop, task)
     try:
         waiting = context.run(coroutine.send, None)
@@ -59,37 +79,28 @@ def _start_by_hand(
         return None
     finally:
         _leave_task(loop, task)
-    return _hand_over(loop, task, coroutine, waiting, context)
+    _hand_over(loop, task, waiting, context)
+    return task
 
 
 def _hand_over(
-    loop: asyncio.AbstractEventLoop,
-    task: asyncio.Task[Any],
-    coroutine: Coroutine[Any, Any, Any],
-    waiting: Any,
-    context: contextvars.Context,
-) -> asyncio.Task[Any]:
+    loop: asyncio.AbstractEventLoop, task: _HandStartedTask, waiting: Any, context: contextvars.Context
+) -> None:
     """Make ``task`` a real one that waits for what the coroutine yielded, keeping what was done to it so far."""
     callbacks = task._callbacks or ()
     cancellations = task.cancelling()
     must_cancel = task._must_cancel  # type: ignore[attr-defined]
-    name = task.get_name()  # None unless the application has set one
-    continuation = _continue(coroutine, waiting)
+    continuation = _continue(task.coroutine, waiting)
     next(continuation)
-    if name is None:
-        _init_task(task, continuation, loop=loop, context=context)  # type: ignore[unreachable]
-    else:
-        _init_task(task, continuation, loop=loop, context=context, name=name)
+    _init_task(task, continuation, loop=loop, context=context, name=task.get_name())
     for callback, its_context in callbacks:
         task.add_done_callback(callback, context=its_context)
-    for _ in range(cancellations):
-        task.cancel()
-    if cancellations and not must_cancel:
-        task._must_cancel = False  # type: ignore[attr-defined]
-    return task
+    if must_cancel:
+        for _ in range(cancellations):
+            task.cancel()
 
 
-@types.coroutine  # without it a generator may not delegate to a coroutine
+@types.coroutine
 def _continue(coroutine: Coroutine[Any, Any, Any], waiting: Any) -> Generator[Any, Any, Any]:
     """Drive a coroutine that has taken its first step, as if there had been no pause.
 
