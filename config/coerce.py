@@ -213,6 +213,8 @@ def _binds(option: Option, raw: object) -> tuple[str, ...]:
 def _pairs(option: Option, raw: object) -> tuple[tuple[str, str], ...]:
     expected = "a table of names and values"
     if isinstance(raw, Mapping):
+        if option.inert:
+            return tuple((str(name), str(value)) for name, value in raw.items())
         if not all(isinstance(part, str) for item in raw.items() for part in item):
             raise Misfit(expected)
         return tuple(raw.items())

@@ -1,7 +1,7 @@
 """A Python file as settings file: gunicorn's ``gunicorn.conf.py``, read as it is.
 
-The file is executed; its names that are settings become values, other names are the file's own business and ignored,
-as gunicorn does. Functions under the names of hooks become hooks: the executed file stays importable under a name of
+The file is executed; gunicorn's names in it become values, and so do our names for what gunicorn has not. All other names
+are the file's own business, as with gunicorn: ``host`` and ``port`` there are usually parts of a ``bind``. Functions under the names of hooks become hooks: the executed file stays importable under a name of
 its own, and the hook is written ``module:function`` like any other.
 
 Rules: ``None`` means that the setting is not set. Each reload executes the file anew, under a new module name, so that
@@ -14,6 +14,7 @@ import runpy
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import cache
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -21,13 +22,11 @@ from types import ModuleType
 from .errors import SourceUnreadable
 from .layers import Layer, Origin
 from .schema import Kind
-from .settings import ADDRESS_PARTS, names, options
+from .settings import options
 
 __all__ = ["python_layer"]
 
 _loads = count(1)
-_IGNORED = {"config", "check_config", "print_config"}
-"""gunicorn's settings that are actions here."""
 
 
 def python_layer(named: str, directory: Path) -> Layer:
@@ -44,24 +43,30 @@ def python_layer(named: str, directory: Path) -> Layer:
         content = _from_path(path, title)
     layer = Layer(Origin.FILE, title)
     for word, value in content.items():
-        known = word in names() or word in ADDRESS_PARTS
-        if known and word not in _IGNORED and value is not None and not isinstance(value, ModuleType):
+        name = _taken().get(word, "")
+        if name and value is not None and not isinstance(value, ModuleType):
             _take(layer, word, value, content)
     return layer
 
 
+@cache
+def _taken() -> dict[str, str]:
+    """The names that count, with the setting's own."""
+    return {option.gunicorn or name: name for name, option in options().items()}
+
+
 def _take(layer: Layer, word: str, value: object, content: Mapping[str, object]) -> None:
-    """gunicorn takes only its own names; ours are taken too, unless the value cannot be a setting's (an import)."""
-    name = names().get(word, word)
+    option = options()[_taken()[word]]
     where = f"{layer.title}, {word}"
-    if name in options() and options()[name].kind is Kind.HOOK and callable(value):
-        layer.add(word, f"{content['__name__']}:{word}", where)
-    elif name == "worker_class" and isinstance(value, type):
-        layer.add(word, f"{value.__module__}.{value.__qualname__}", where)
+    if option.kind is Kind.HOOK and callable(value):
+        value = f"{content['__name__']}:{word}"
+    elif option.kind is Kind.TEXT and isinstance(value, type):
+        value = f"{value.__module__}.{value.__qualname__}"  # worker_class and logger_class may be classes
     elif isinstance(value, Path):
-        layer.add(word, str(value), where)
-    elif not callable(value) or isinstance(value, (str, int)):
-        layer.add(word, value, where)
+        value = str(value)
+    elif callable(value):
+        return  # a function of the file's own, or an import such as importlib.reload
+    layer.add(word, value, where)
 
 
 def _from_path(path: Path, title: str) -> dict[str, object]:

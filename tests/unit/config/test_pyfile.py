@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asgi_arbiter.config import load
+from asgi_arbiter.config import Config, load
 from asgi_arbiter.config.errors import ConfigError
 from asgi_arbiter.config.importer import import_object
 from asgi_arbiter.config.sources import Loaded
@@ -143,3 +143,35 @@ def test_a_worker_class_may_be_a_class(tmp_path: Path) -> None:
 def test_it_may_import_what_lies_beside_it(tmp_path: Path) -> None:
     (tmp_path / "numbers_of_ours.py").write_text("WORKERS = 7")
     assert read(tmp_path, "from numbers_of_ours import WORKERS as workers").config.workers == 7
+
+
+def test_names_that_gunicorn_does_not_know_are_the_file_s_own(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        """
+from importlib import reload
+
+host = "0.0.0.0"
+port = 9000
+name = "api"
+app = object()
+log_level = "noise"
+bind = f"{host}:{port}"
+config = "x"
+
+
+def user():
+    return 5
+""",
+    ).config
+    assert config == Config(bind=("0.0.0.0:9000",))
+
+
+def test_our_own_settings_may_stand_beside_gunicorn_s(tmp_path: Path) -> None:
+    config = read(tmp_path, "header_timeout = '5s'\nmax_worker_memory = '1G'\nkeepalive = 3").config
+    assert (config.header_timeout, config.max_worker_memory, config.keepalive) == (5.0, 2**30, 3.0)
+
+
+def test_what_has_no_effect_is_taken_in_any_form(tmp_path: Path) -> None:
+    loaded = read(tmp_path, "logconfig_dict = {'version': 1, 'root': {'level': 'INFO'}}\nclass logger_class: pass\n")
+    assert [text.split(":")[0] for text in loaded.warnings] == ["conf.py, logger_class", "conf.py, logconfig_dict"]
