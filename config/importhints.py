@@ -6,6 +6,7 @@ import difflib
 import inspect
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .interfaces import is_coroutine_callable, takes
 
@@ -26,7 +27,7 @@ def applications_in(module: ModuleType) -> str:
     return f"; its applications are named {', '.join(repr(name) for name in found[:3])}" if found else ""
 
 
-def _is_application(value: object, module: ModuleType) -> bool:
+def _is_application(value: Any, module: ModuleType) -> bool:
     if inspect.isclass(value) or not callable(value) or not is_coroutine_callable(value):
         return False
     if inspect.isroutine(value):  # only the module's own: it may import many

@@ -39,7 +39,7 @@ ONLY_IN_EFFECTS = {
     "execlp",
     "execlpe",
 }
-WALL_CLOCK_ALLOWED = {"config/logs.py", "config/access.py", "config/sinks.py", "worker/ticker.py"}
+WALL_CLOCK_ALLOWED = {"config/access.py", "config/atoms.py", "config/logformat.py", "worker/ticker.py"}
 """Formatting of log lines and of the Date header; everywhere else time is monotonic."""
 
 
