@@ -96,7 +96,7 @@ class Finished:
     def text(self) -> str:
         return self.out + self.err
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return f"<exit code {self.code}>\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 

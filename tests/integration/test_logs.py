@@ -71,7 +71,7 @@ def test_json_lines_are_json_and_have_what_machines_ask_for(serve: Serve) -> Non
     assert server.wait_exit() == 0
     lines = [json.loads(line) for line in server.log.splitlines()]
     for line in lines:
-        assert {"ts", "level", "logger", "event", "message", "pid"} <= set(line)
+        assert {"ts", "level", "logger", "event", "role", "message"} <= set(line)
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["ts"])
     access = [line for line in lines if line["logger"] == "asgi_arbiter.access"]
     assert [line["status"] for line in access] == [200, 500]

@@ -121,7 +121,7 @@ def test_the_socket_of_a_living_server_is_not_taken(serve: Serve, short_path: Pa
     serve("plain:app", "--bind", f"unix:{path}")
     second = run("plain:app", "--bind", f"unix:{path}")
     assert second.code == 3
-    assert str(path) in second.text and "in use" in second.text, second
+    assert str(path) in second.text and "in use" in second.text, str(second)
     assert scope_over(str(path))["type"] == "http"
 
 
@@ -130,14 +130,14 @@ def test_a_regular_file_in_the_place_of_a_socket_is_left_alone(short_path: Path)
     path.write_text("precious")
     refused = run("plain:app", "--bind", f"unix:{path}")
     assert refused.code == 3
-    assert str(path) in refused.text and "Traceback" not in refused.text, refused
+    assert str(path) in refused.text and "Traceback" not in refused.text, str(refused)
     assert path.read_text() == "precious"
 
 
 def test_a_path_too_long_for_a_unix_socket_is_explained() -> None:
     refused = run("plain:app", "--bind", f"unix:/tmp/{'x' * 200}")
     assert refused.code == 2
-    assert "205 bytes" in refused.text and "Traceback" not in refused.text, refused
+    assert "205 bytes" in refused.text and "Traceback" not in refused.text, str(refused)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
@@ -167,7 +167,7 @@ def test_an_inherited_descriptor_is_served(
 def test_a_descriptor_that_is_no_socket_is_refused() -> None:
     refused = run("plain:app", "--bind", "fd://99")
     assert refused.code in (2, 3)
-    assert "99" in refused.text and "Traceback" not in refused.text, refused
+    assert "99" in refused.text and "Traceback" not in refused.text, str(refused)
 
 
 # What systemd does, in one line each: LISTEN_PID names the process that execs, the sockets begin at descriptor 3.
@@ -211,14 +211,16 @@ def test_sockets_of_systemd_are_served_and_hidden_from_the_application(
 
 
 def test_listen_fds_meant_for_another_process_are_ignored(serve: Serve, listener: socket.socket) -> None:
-    fd = listener.fileno()
+    port = free_port()
     server = serve(
         "plain:app",
-        *("--bind", ANY_PORT),
+        *("--bind", f"127.0.0.1:{port}"),
         env={"LISTEN_PID": "1", "LISTEN_FDS": "1"},
-        pass_fds=(fd,),
+        pass_fds=(listener.fileno(),),
     )
-    assert server.port != listener.getsockname()[1]
+    assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 200
+    assert str(listener.getsockname()[1]) not in server.log
+    listener.close()
 
 
 def test_systemd_socket_activate_starts_it_at_the_first_connection() -> None:
@@ -327,5 +329,5 @@ def test_a_missing_certificate_file_is_one_clear_line(certificates: Certificates
     refused = run(
         "plain:app", "--bind", ANY_PORT, "--certfile", str(certificates.cert), "--keyfile", str(certificates.key)
     )
-    assert refused.code == 2, refused
-    assert str(getattr(certificates, missing)) in refused.text and "Traceback" not in refused.text, refused
+    assert refused.code == 2, str(refused)
+    assert str(getattr(certificates, missing)) in refused.text and "Traceback" not in refused.text, str(refused)
