@@ -11,13 +11,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 import socket
 import stat
 from typing import Final, Protocol
 
-__all__ = ["Channel", "Closed", "for_descriptor", "for_path"]
+__all__ = ["Channel", "Closed", "duplicate", "for_descriptor", "for_path"]
 
 _PIPE_BUF: Final = getattr(select, "PIPE_BUF", 512)
 
@@ -100,10 +101,27 @@ class _Socket:
         self._socket.close()
 
 
+def duplicate(descriptor: int) -> int:
+    """Another number for the same open file, not inherited by programs.
+
+    Above 2: a log that got the number of a closed standard stream would collect what is written to that.
+    """
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def _lifted(descriptor: int) -> int:
+    if descriptor > 2:
+        return descriptor
+    higher = duplicate(descriptor)
+    os.close(descriptor)
+    return higher
+
+
 def for_path(path: str) -> Channel:
+    """The way to write to a file (made if absent, appended to), a FIFO or a device. Raises OSError."""
     inherited = _descriptor_named(path)
     if inherited is not None:  # a socket there cannot be opened by name, and a file would lose its shared position
-        return for_descriptor(os.dup(inherited))
+        return for_descriptor(duplicate(inherited))
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, 0o644)
@@ -112,6 +130,7 @@ def for_path(path: str) -> Channel:
             raise
         # A FIFO that nobody reads yet. Opened both ways it can be written, and its reader may come and go.
         descriptor = os.open(path, flags & ~os.O_WRONLY | os.O_RDWR, 0o644)
+    descriptor = _lifted(descriptor)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return _Plain(descriptor, 65536)
     return _Plain(descriptor, _PIPE_BUF)
@@ -134,7 +153,7 @@ def for_descriptor(descriptor: int) -> Channel:
     if stat.S_ISSOCK(mode):
         return _Socket(descriptor)
     try:
-        own = _open_again(descriptor)
+        own = _lifted(_open_again(descriptor))
     except OSError:  # another user's pipe, no /proc, no reader left
         return _Polled(descriptor, _PIPE_BUF)
     os.close(descriptor)

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from .channels import Channel, Closed, for_descriptor, for_path
+from .channels import Channel, Closed, duplicate, for_descriptor, for_path
 
 __all__ = ["BACKLOG", "Announce", "Sink", "open_path", "open_stream"]
 
@@ -262,7 +262,7 @@ def _wait_writable(descriptor: int, seconds: float) -> None:
 def open_stream(descriptor: int, *, announce: Announce = _announce_plainly) -> Sink:
     """A sink for an inherited descriptor such as 1 or 2. If that is closed, the sink drops every line."""
     try:
-        return Sink(for_descriptor(os.dup(descriptor)), announce=announce)
+        return Sink(for_descriptor(duplicate(descriptor)), announce=announce)
     except OSError:
         return Sink(Closed(), announce=announce)
 

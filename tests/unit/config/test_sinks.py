@@ -277,6 +277,19 @@ def test_a_stream_that_is_closed_from_the_start_is_a_sink_that_drops() -> None:
     sink.close()
 
 
+def test_no_log_gets_the_number_of_a_closed_standard_stream(tmp_path: Path, pipe: tuple[int, int]) -> None:
+    saved = os.dup(0)
+    os.close(0)
+    try:
+        sinks_made = [open_stream(pipe[1]), open_path(str(tmp_path / "a.log"))]
+        assert all(sink.fileno() > 2 for sink in sinks_made)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(0)
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+
+
 def test_a_sink_that_was_closed_drops_and_raises_nothing(tmp_path: Path) -> None:
     sink = open_path(str(tmp_path / "a.log"))
     sink.close()
