@@ -8,7 +8,9 @@ is switched on for 600 more. The figures of each release are kept in ``instructi
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +22,7 @@ from typing import Any
 
 from .cli import CACHE, chosen
 from .environment import Environment, EnvironmentFailed, prepare
+from .functions import annotate
 from .machine import choose_cores
 from .peers import OURS, PEERS, REFERENCE, Launch, Peer
 from .server import Server, StartFailed, free_port
@@ -31,6 +34,7 @@ KEPT = Path(__file__).parent / "instructions.json"
 CONNECTIONS = 16
 REQUESTS = 600
 TOLERANCE = 1.05
+FUNCTIONS = 30
 WORKLOADS = {"hello": (), "headers": BROWSER_HEADERS}
 HOW_TO_GET_IT = "The instruction count needs valgrind on the PATH (Debian, Ubuntu: apt-get install valgrind)."
 
@@ -90,16 +94,17 @@ def _control(*arguments: str) -> None:
     subprocess.run(["callgrind_control", *arguments], check=True, capture_output=True)
 
 
-def count(environment: Environment, peer: Peer, folder: Path) -> dict[str, int]:
-    """Instructions per request of each workload. Raises StartFailed."""
+def count(environment: Environment, peer: Peer, folder: Path, *, functions: bool = False) -> dict[str, int]:
+    """Instructions per request of each workload; with ``functions`` it prints the dearest. Raises StartFailed."""
     prefix = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--trace-children=yes"]
     prefix += [f"--callgrind-out-file={folder}/{peer.name}.%p"]
-    cores = choose_cores({0, 1}).shared
+    variables = {"PYTHONPERFSUPPORT": "1"} if functions else {}
+    peer = dataclasses.replace(peer, environment={**peer.environment, **variables})
+    cores = choose_cores(os.sched_getaffinity(0)).shared
+    log = folder / f"{peer.name}.log"
     found: dict[str, int] = {}
-    server = Server(
-        peer, Launch("raw:app", free_port()), environment, cores, folder / f"{peer.name}.log", prefix=prefix, limit=180
-    )
-    with server:
+    launch = Launch("raw:app", free_port())
+    with Server(peer, launch, environment, cores, log, prefix=prefix, limit=180) as server:
         worker = max(server.workers())
         for name, headers in WORKLOADS.items():
             request = request_bytes(headers)
@@ -111,7 +116,12 @@ def count(environment: Environment, peer: Peer, folder: Path) -> dict[str, int]:
             _control("-i", "off", str(worker))
             _control("-d", name, str(worker))
             dumps = [path for path in set(folder.glob(f"{peer.name}.*")) - before if path.stat().st_size]
-            found[name] = max(total(path.read_text(errors="replace")) for path in dumps) // REQUESTS
+            dump = max(dumps, key=lambda path: total(path.read_text(errors="replace")))
+            found[name] = total(dump.read_text(errors="replace")) // REQUESTS
+            if functions:
+                print(f"\n{peer.name}, {name}: instructions per request by function, with what it calls")
+                for function, amount in list(annotate(dump, worker).items())[:FUNCTIONS]:
+                    print(f"{amount // REQUESTS:>9,}  {function}")
     return found
 
 
@@ -123,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--cache", type=Path, default=CACHE, help="where the environments are (default .benchmarks)")
     options.add_argument("--record", metavar="RELEASE", help="keep the figures in instructions.json under this name")
     options.add_argument("--check", action="store_true", help="fail where it is 5 %% above the last kept release")
+    options.add_argument("--functions", action="store_true", help="show where they go, per Python function (3.12+)")
     options.add_argument("--keep", type=Path, help="leave callgrind's files here, for callgrind_annotate")
     given = options.parse_args(arguments)
     if shutil.which("valgrind") is None:
@@ -137,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        counts = {name: count(environment, PEERS[name], folder) for name in names}
+        counts = {name: count(environment, PEERS[name], folder, functions=given.functions) for name in names}
     for name, found in counts.items():
         print(f"{name:17} " + "  ".join(f"{workload} {number:,}" for workload, number in found.items()))
     kept: list[dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.exists() else []
