@@ -213,8 +213,6 @@ def _binds(option: Option, raw: object) -> tuple[str, ...]:
 def _pairs(option: Option, raw: object) -> tuple[tuple[str, str], ...]:
     expected = "a table of names and values"
     if isinstance(raw, Mapping):
-        if option.inert:
-            return tuple((str(name), str(value)) for name, value in raw.items())
         if not all(isinstance(part, str) for item in raw.items() for part in item):
             raise Misfit(expected)
         return tuple(raw.items())
@@ -224,6 +222,12 @@ def _pairs(option: Option, raw: object) -> tuple[tuple[str, str], ...]:
     if not all(name and equals for name, equals, _ in split):
         raise Misfit("NAME=VALUE, comma separated")
     return tuple((name.strip(), value.strip()) for name, _, value in split)
+
+
+def _table(option: Option, raw: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(raw, Mapping):
+        raise Misfit("a table")
+    return tuple((str(name), str(value)) for name, value in raw.items())
 
 
 def _items(raw: object, expected: str) -> Iterable[str]:
@@ -264,5 +268,6 @@ _COERCIONS: dict[Kind, Callable[[Option, object], object]] = {
     Kind.WORDS: _words,
     Kind.LINES: _lines,
     Kind.PAIRS: _pairs,
+    Kind.TABLE: _table,
     Kind.BINDS: _binds,
 }

@@ -40,6 +40,7 @@ _SCHEMA_TYPES: dict[Kind, dict[str, Any]] = {
     Kind.WORDS: {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]},
     Kind.LINES: {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]},
     Kind.PAIRS: {"type": "object", "additionalProperties": {"type": "string"}},
+    Kind.TABLE: {"type": "object"},
     Kind.BINDS: {"anyOf": [{"type": "array", "items": {"type": "string"}, "minItems": 1}, {"type": "string"}]},
 }  # fmt: skip
 
@@ -51,10 +52,12 @@ _REACHES = {
 
 
 def _sections(*, inert: bool = False) -> Iterator[tuple[str, list[tuple[str, Option]]]]:
-    """Sections in the order of the manual; those that consist of settings without effect only if ``inert``."""
+    """Sections in the order of the manual; those without effect only if ``inert``."""
     for section, group in groupby(options().items(), key=lambda item: item[1].section):
         members = list(group)
-        if inert or not all(option.inert for _, option in members):
+        if not inert:
+            members = [(name, option) for name, option in members if not option.inert]
+        if members:
             yield section, members
 
 
@@ -228,7 +231,7 @@ def _json_default(option: Option, value: object) -> object:
     if value is None:
         return "auto" if option.kind is Kind.MAYBE else ""
     if isinstance(value, tuple):
-        return dict(value) if option.kind is Kind.PAIRS else list(value)
+        return dict(value) if option.kind in (Kind.PAIRS, Kind.TABLE) else list(value)
     return value
 
 

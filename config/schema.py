@@ -48,6 +48,8 @@ class Kind(Enum):
     LINES = "a list of texts"
     """Items may contain commas: one item for each time the option is given, one a line in a variable."""
     PAIRS = "a list of NAME=VALUE"
+    TABLE = "a table of anything"
+    """Only for settings without effect."""
     BINDS = "a list of addresses"
 
 

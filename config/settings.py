@@ -37,7 +37,7 @@ _DEVELOPMENT = "Development"
 _HOOKS = "Hooks"
 _COMPATIBILITY = "Compatibility"
 
-_HOOKS_INERT = "this hook is not called in this version"
+_NOT_CALLED = "this hook is not called in this version"
 """Take it away from the hook that is called from now on."""
 _STATSD = "there is no statsd client; take the numbers from the access log"
 _SYSLOG = "the program writes to standard output or to files; let journald or a log shipper carry the lines"
@@ -175,6 +175,7 @@ class Config:
         flags=("--preload",),
         also=("--preload-app",),
         gunicorn="preload_app",
+        inert="each worker imports the application itself in this version",
         help="Import the application once for each generation, before its workers are forked.",
         differs="A process of its own imports the application; the arbiter never does.",
     )
@@ -613,6 +614,7 @@ class Config:
         kind=Kind.PAIRS,
         section=_PROXIES,
         gunicorn="secure_scheme_headers",
+        inert="X-Forwarded-Proto alone tells the scheme in this version",
         help="Headers, with the value, by which a trusted peer says that its client came by TLS.",
     )
     forwarder_headers: tuple[str, ...] = setting(
@@ -621,6 +623,7 @@ class Config:
         section=_PROXIES,
         flags=("--forwarder-headers",),
         gunicorn="forwarder_headers",
+        inert="header_map treats all names with an underscore alike in this version",
         help="Header names with an underscore that trusted peers may send.",
     )
     header_map: str = setting(
@@ -641,6 +644,7 @@ class Config:
         choices=("off", "v1", "v2", "auto"),
         spelled={"false": "off", "true": "auto"},
         bare="auto",
+        inert="the PROXY protocol is not spoken in this version",
         help="Expect the PROXY protocol's preface from the peers in proxy_allow_ips.",
     )
     proxy_allow_ips: tuple[str, ...] = setting(
@@ -649,6 +653,7 @@ class Config:
         section=_PROXIES,
         flags=("--proxy-allow-from",),
         gunicorn="proxy_allow_ips",
+        inert="the PROXY protocol is not spoken in this version",
         help="Peers that may send the PROXY preface: addresses, networks, or *.",
     )
     # -------------------------------------------------------------------------------------------------- WebSocket
@@ -1001,7 +1006,6 @@ class Config:
         section=_HOOKS,
         gunicorn="on_starting",
         reach=_LIVE,
-        inert=_HOOKS_INERT,
         help="Called as on_starting(arbiter) in the arbiter, before anything is set up.",
     )
     on_reload: str = setting(
@@ -1010,7 +1014,6 @@ class Config:
         section=_HOOKS,
         gunicorn="on_reload",
         reach=_LIVE,
-        inert=_HOOKS_INERT,
         help="Called as on_reload(arbiter) in the arbiter, during a reload, after the settings were read.",
     )
     when_ready: str = setting(
@@ -1019,7 +1022,6 @@ class Config:
         section=_HOOKS,
         gunicorn="when_ready",
         reach=_LIVE,
-        inert=_HOOKS_INERT,
         help="Called as when_ready(arbiter) in the arbiter, when it listens and before the first fork.",
     )
     pre_fork: str = setting(
@@ -1028,7 +1030,6 @@ class Config:
         section=_HOOKS,
         gunicorn="pre_fork",
         reach=_LIVE,
-        inert=_HOOKS_INERT,
         help="Called as pre_fork(arbiter, worker) in the arbiter, before each fork.",
     )
     post_fork: str = setting(
@@ -1069,7 +1070,7 @@ class Config:
         section=_HOOKS,
         gunicorn="pre_exec",
         reach=_LIVE,
-        inert=_HOOKS_INERT,
+        inert=_NOT_CALLED,
         help="Called as pre_exec(arbiter) in the arbiter, before it executes its successor.",
     )
     child_exit: str = setting(
@@ -1078,7 +1079,6 @@ class Config:
         section=_HOOKS,
         gunicorn="child_exit",
         reach=_LIVE,
-        inert=_HOOKS_INERT,
         help="Called as child_exit(arbiter, worker) in the arbiter, after it has reaped a worker.",
     )
     worker_exit: str = setting(
@@ -1095,7 +1095,6 @@ class Config:
         section=_HOOKS,
         gunicorn="nworkers_changed",
         reach=_LIVE,
-        inert=_HOOKS_INERT,
         help="Called as nworkers_changed(arbiter, new, old) in the arbiter, when the wished number of workers has changed.",
     )
     on_exit: str = setting(
@@ -1104,7 +1103,6 @@ class Config:
         section=_HOOKS,
         gunicorn="on_exit",
         reach=_LIVE,
-        inert=_HOOKS_INERT,
         help="Called as on_exit(arbiter) in the arbiter, before it exits.",
     )
     pre_request: str = setting(
@@ -1113,7 +1111,7 @@ class Config:
         section=_HOOKS,
         gunicorn="pre_request",
         reach=_WORKERS,
-        inert=_HOOKS_INERT,
+        inert=_NOT_CALLED,
         help="Called as pre_request(worker, request) in the worker, before each request.",
     )
     post_request: str = setting(
@@ -1122,7 +1120,7 @@ class Config:
         section=_HOOKS,
         gunicorn="post_request",
         reach=_WORKERS,
-        inert=_HOOKS_INERT,
+        inert=_NOT_CALLED,
         help="Called as post_request(worker, request, environ, response) in the worker, after each request.",
     )
     ssl_context: str = setting(
@@ -1131,37 +1129,35 @@ class Config:
         section=_HOOKS,
         gunicorn="ssl_context",
         reach=_WORKERS,
-        inert=_HOOKS_INERT,
         help="Called as ssl_context(config, default_factory) in the worker, to make the TLS context.",
     )
     worker_ready: str = setting(
         "",
         kind=Kind.HOOK,
         section=_HOOKS,
-        reach=_WORKERS,
-        help="Called as worker_ready(worker) in the worker, when it serves.",
+        reach=_LIVE,
+        help="Called as worker_ready(arbiter, worker) in the arbiter, when a worker serves.",
     )
     worker_retiring: str = setting(
         "",
         kind=Kind.HOOK,
         section=_HOOKS,
-        reach=_WORKERS,
-        help="Called as worker_retiring(worker, reason) in the worker, when it wants to be replaced.",
+        reach=_LIVE,
+        help="Called as worker_retiring(arbiter, worker, reason) in the arbiter, when a worker wants to be replaced.",
     )
     reload_finished: str = setting(
         "",
         kind=Kind.HOOK,
         section=_HOOKS,
         reach=_LIVE,
-        inert=_HOOKS_INERT,
-        help="Called as reload_finished(arbiter, result) in the arbiter, when a reload was promoted or rejected.",
+        help="Called as reload_finished(result) in the arbiter, when a reload was promoted or rejected.",
     )
     on_timeout: str = setting(
         "",
         kind=Kind.HOOK,
         section=_HOOKS,
         reach=_LIVE,
-        inert=_HOOKS_INERT,
+        inert=_NOT_CALLED,
         help="Called as on_timeout(arbiter, worker, stacks) in the arbiter, when a worker is aborted for silence.",
     )
     # ---------------------------------------------------------------------------------------------- Compatibility
@@ -1248,7 +1244,7 @@ class Config:
     )
     logconfig_dict: tuple[tuple[str, str], ...] = setting(
         (),
-        kind=Kind.PAIRS,
+        kind=Kind.TABLE,
         section=_COMPATIBILITY,
         gunicorn="logconfig_dict",
         inert="write the dictionary into a JSON file and name it as log_config",

@@ -22,7 +22,7 @@ def toml_value(value: object, *, kind: Kind | None = None) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, tuple):
-        if kind is Kind.PAIRS:
+        if kind in (Kind.PAIRS, Kind.TABLE):
             return "{" + ", ".join(f" {_text(name)} = {_text(text)}" for name, text in value) + (" }" if value else "}")
         return "[" + ", ".join(_text(str(item)) for item in value) + "]"
     return _text(str(value))

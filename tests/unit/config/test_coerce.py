@@ -195,6 +195,11 @@ def test_pairs_are_a_table_or_a_list_or_text() -> None:
     assert refusal("secure_scheme_headers", "X-A") == "NAME=VALUE, comma separated"
 
 
+def test_a_table_without_effect_may_hold_anything() -> None:
+    assert take("logconfig_dict", {"version": 1, "root": {}}) == (("version", "1"), ("root", "{}"))
+    assert refusal("logconfig_dict", "x") == "a table"
+
+
 def test_hooks_are_places() -> None:
     assert take("post_fork", "my.hooks:post_fork") == "my.hooks:post_fork"
     assert take("post_fork", "") == ""

@@ -39,7 +39,7 @@ def test_the_example_without_its_comment_signs_says_the_defaults(tmp_path: Path)
     loaded = load(directory=tmp_path, environment={})
     assert loaded.config == Config()
     written = {name for name, source in loaded.sources.items() if str(source) != "default"}
-    with_effect = {name for name, option in options().items() if not option.inert or option.section == "Hooks"}
+    with_effect = {name for name, option in options().items() if not option.inert}
     assert written == with_effect
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import FrozenInstanceError, fields
 from itertools import pairwise
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -27,6 +29,7 @@ TYPES = {
     Kind.WORDS: tuple[str, ...],
     Kind.LINES: tuple[str, ...],
     Kind.PAIRS: tuple[tuple[str, str], ...],
+    Kind.TABLE: tuple[tuple[str, str], ...],
     Kind.BINDS: tuple[str, ...],
 }
 
@@ -115,3 +118,31 @@ def test_the_description_is_toml_and_hides_the_password() -> None:
     assert described["umask"] == '"022"'
     assert described["headers"] == '["a: \\"b\\""]'
     assert list(described) == list(options())
+
+
+READERS = {
+    "access",
+    "atoms",
+    "envfile",
+    "importer",
+    "interfaces",
+    "logconfig",
+    "logformat",
+    "loghandlers",
+    "logs",
+    "tls",
+}
+"""Of our own folder, the modules that act on settings."""
+COMBINED = {"worker_class"}
+"""Settings that ``sources`` turns into others."""
+
+
+def test_a_setting_is_read_by_somebody_or_says_why_it_has_no_effect() -> None:
+    root = Path(__file__).parents[3]
+    files = [path for folder in ("protocols", "worker", "arbiter") for path in (root / folder).glob("*.py")]
+    files += [root / "config" / f"{name}.py" for name in sorted(READERS)]
+    code = "\n".join(path.read_text() for path in files if path.exists())
+    read = {name for name in options() if re.search(rf'(config|cfg)\.{name}\b|"{name}"', code)} | COMBINED
+    with_effect = {name for name, option in options().items() if not option.inert}
+    assert with_effect - read == set(), "nobody reads them: give them a reason in `inert`"
+    assert read - with_effect == set(), "they are read: take the reason in `inert` away"
