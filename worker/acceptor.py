@@ -136,7 +136,7 @@ class OwnAcceptor:
         if empty_queue:
             self._setup.empty(self._listeners)
         for listener in self._listeners:
-            listener.release()
+            listener.close()
 
     def abort(self) -> None:
         self._setup.abort()

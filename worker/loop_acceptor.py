@@ -49,7 +49,7 @@ class LoopAcceptor:
             server.close()
         self._servers.clear()
         for listener in self._listeners:
-            listener.release()
+            listener.close()
 
     def abort(self) -> None:
         self._setup.abort()

@@ -18,15 +18,16 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asgi_arbiter.config.errors import ArbiterError, ExitCode
+from asgi_arbiter.config.errors import ArbiterError, ExitCode, InvalidSetting
 
 from . import loops
 from .hooks import Hooks
 from .listener import Listener
 from .mailbox import Mailbox
 from .orders import Dismissed, Orders
+from .phases import ServerPhase, ServerSnapshot
 from .pulse import PulseBoard, PulsePhase
-from .server import Server, ServerPhase, ServerSnapshot
+from .server import Server
 
 if TYPE_CHECKING:
     import ssl
@@ -117,6 +118,8 @@ class _Worker:
     def _settle_in(self) -> None:
         """Name, logs, environment, directory, mask."""
         from asgi_arbiter.config import logs
+        from asgi_arbiter.config.envfile import load_environment
+        from asgi_arbiter.config.importer import prepare_path
 
         spec, config = self.spec, self.config
         _set_title(f"asgi-arbiter: worker {spec.number} gen {spec.generation} [{config.proc_name or config.app}]")
@@ -125,21 +128,15 @@ class _Worker:
             os.environ.pop(name, None)
         if config.umask is not None:
             os.umask(config.umask)
-        if config.chdir:
-            os.chdir(config.chdir)
-        self._load_environment()
-
-    def _load_environment(self) -> None:
-        from asgi_arbiter.config import envfile
-
-        envfile.apply(self.config)
+        _change_directory(config.chdir)
+        load_environment(config)
+        prepare_path(config)
 
     def _give_up_rights(self) -> None:
         """The TLS key is read before, since often only root may."""
-        if self.config.certfile or self.config.keyfile:
-            from asgi_arbiter.config.tls import server_context
+        from asgi_arbiter.config.tls import server_context
 
-            self._tls = server_context(self.config)
+        self._tls = server_context(self.config)
         if self.config.user or self.config.group:
             from . import privileges
 
@@ -219,6 +216,13 @@ class _Worker:
                 pass  # closed, or nobody reads it any more
         self._mailbox.flush(_FLUSH)
         return code
+
+
+def _change_directory(path: str) -> None:
+    try:
+        os.chdir(path or ".")
+    except OSError as error:
+        raise InvalidSetting(f'chdir: cannot enter "{path}": {(error.strerror or str(error)).lower()}') from None
 
 
 def _set_title(title: str) -> None:

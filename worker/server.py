@@ -18,8 +18,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,7 +30,7 @@ from .leave import leave
 from .lifespan import Lifespan
 from .limits import Limits, resident_memory
 from .listener import Listener
-from .pulse import Pulse, PulseBoard, PulsePhase
+from .phases import TRANSITIONS, ServerPhase, ServerSnapshot
 from .ticker import Ticker
 
 if TYPE_CHECKING:
@@ -42,6 +40,8 @@ if TYPE_CHECKING:
     from asgi_arbiter.protocols.asgi import ASGIApplication
     from asgi_arbiter.protocols.base import ConnectionContext
 
+    from .pulse import PulseBoard
+
 __all__ = ["Server", "ServerPhase", "ServerSnapshot"]
 
 log = logging.getLogger("asgi_arbiter.worker")
@@ -49,62 +49,7 @@ log = logging.getLogger("asgi_arbiter.worker")
 _LAST_LEAVER = frozenset({"shutdown", "orphaned"})
 """Reasons for which no sibling will take what is in the accept queue."""
 
-Beat = Callable[["ServerSnapshot"], None]
-
-
-class ServerPhase(Enum):
-    """Where the server stands."""
-
-    NEW = auto()
-    STARTING = auto()
-    SERVING = auto()
-    DRAINING = auto()
-    CLOSING = auto()
-    """Drained; the application's lifespan shutdown runs."""
-    CLOSED = auto()
-    FAILED = auto()
-
-
-TRANSITIONS: dict[ServerPhase, frozenset[ServerPhase]] = {
-    ServerPhase.NEW: frozenset({ServerPhase.STARTING}),
-    ServerPhase.STARTING: frozenset({ServerPhase.SERVING, ServerPhase.CLOSING, ServerPhase.FAILED}),
-    ServerPhase.SERVING: frozenset({ServerPhase.DRAINING, ServerPhase.CLOSING}),
-    ServerPhase.DRAINING: frozenset({ServerPhase.CLOSING}),
-    ServerPhase.CLOSING: frozenset({ServerPhase.CLOSED}),
-    ServerPhase.CLOSED: frozenset(),
-    ServerPhase.FAILED: frozenset(),
-}
-
-_PULSE_PHASES = {
-    ServerPhase.SERVING: PulsePhase.SERVING,
-    ServerPhase.DRAINING: PulsePhase.DRAINING,
-    ServerPhase.CLOSING: PulsePhase.CLOSING,
-    ServerPhase.CLOSED: PulsePhase.CLOSING,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSnapshot:
-    """The server at one moment; the argument of a beat."""
-
-    phase: ServerPhase
-    connections: int = 0
-    """Open ones, with those that are being set up."""
-    in_flight: int = 0
-    """Requests under way and open WebSockets."""
-    served: int = 0
-    lag: float = 0.0
-    """Seconds by which the loop was late for its last beat."""
-
-    def write_to(self, pulse: Pulse) -> None:
-        """Write it as one beat to the pulse board."""
-        pulse.beat(
-            phase=_PULSE_PHASES.get(self.phase, PulsePhase.BOOTING),
-            lag_ns=int(self.lag * 1e9),
-            connections=self.connections,
-            in_flight=self.in_flight,
-            served=self.served,
-        )
+Beat = Callable[[ServerSnapshot], None]
 
 
 class Server:
@@ -261,18 +206,12 @@ class Server:
         return context
 
     def _make_acceptor(self, context: ConnectionContext) -> Acceptor:
+        from asgi_arbiter.config.tls import server_context
         from asgi_arbiter.protocols import resolve_http
 
         factory = partial(resolve_http(self.config.http), context)
-        tls = self._tls or self._tls_from_config()
-        return choose(ConnectionSetup(context, factory, tls), factory, self._rivals)
-
-    def _tls_from_config(self) -> ssl.SSLContext | None:
-        if not (self.config.certfile or self.config.keyfile):
-            return None
-        from asgi_arbiter.config.tls import server_context
-
-        return server_context(self.config)
+        setup = ConnectionSetup(context, factory, self._tls or server_context(self.config))
+        return choose(setup, factory, self._rivals)
 
     # Serving
 
