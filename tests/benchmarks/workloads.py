@@ -21,7 +21,7 @@ BROWSER_HEADERS = (
     "Sec-Fetch-Dest: document",
     "Sec-Fetch-Mode: navigate",
     "Sec-Fetch-Site: same-origin",
-    "Priority: u=0, i",
+    "Connection: keep-alive",
 )
 """With Host, which every client sends, twelve."""
 
