@@ -85,7 +85,7 @@ class Address:
             path = text[5:]
             return cls.unix("/" + path.lstrip("/") if path.startswith("//") else path)
         if text.startswith("fd://"):
-            if not text[5:].isascii() or not text[5:].isdigit():
+            if not re.fullmatch("[0-9]{1,9}", text[5:]):
                 raise InvalidSetting(f'"{text}" is not fd://N with N a number')
             return cls.descriptor(int(text[5:]))
         if "://" in text:
@@ -136,6 +136,6 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _port(text: str, whole: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not re.fullmatch("[0-9]{1,18}", text):
         raise InvalidSetting(f'"{text}" in "{whole}" is not a port number')
     return int(text)

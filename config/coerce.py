@@ -20,9 +20,9 @@ __all__ = ["Misfit", "coerce", "found", "notice"]
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 _DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _LOCATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -95,7 +95,7 @@ def _count(option: Option, raw: object) -> int:
         if isinstance(raw, str):
             word = raw.strip().lower().rpartition(".")[2]
             raw = option.numbered.get(word.removeprefix("protocol_").removeprefix("cert_"), raw)
-    if isinstance(raw, str) and re.fullmatch(r"[+-]?[0-9]+", raw.strip()):
+    if isinstance(raw, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", raw.strip()):
         raw = int(raw)
     if not isinstance(raw, int) or isinstance(raw, bool):
         raise Misfit(expected)
@@ -121,7 +121,7 @@ def _seconds(option: Option, raw: object) -> float:
 
 
 def _duration(text: str, expected: str) -> float:
-    if re.fullmatch(r"[+-]?\d+(\.\d*)?", text):
+    if re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]*)?", text):
         return float(text)
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

@@ -78,7 +78,7 @@ def _from_path(path: Path, title: str) -> dict[str, object]:
         code = compile(path.read_bytes(), str(path), "exec")
         sys.modules[module.__name__] = module
         exec(code, module.__dict__)
-    except Exception as error:  # noqa: BLE001 -- the user's code may raise anything; it is reported as the file's error
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- the user's code; it must not end a running arbiter
         sys.modules.pop(module.__name__, None)
         raise _failed(title, error) from None
     return module.__dict__
@@ -87,7 +87,7 @@ def _from_path(path: Path, title: str) -> dict[str, object]:
 def _from_module(name: str, title: str) -> dict[str, object]:
     try:
         content = runpy.run_module(name, run_name=name)
-    except Exception as error:  # noqa: BLE001 -- as above
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- as above
         raise _failed(title, error) from None
     module = ModuleType(f"asgi_arbiter_settings_{next(_loads)}")
     module.__dict__.update({word: value for word, value in content.items() if not word.startswith("__")})
@@ -95,7 +95,7 @@ def _from_module(name: str, title: str) -> dict[str, object]:
     return module.__dict__
 
 
-def _failed(title: str, error: Exception) -> SourceUnreadable:
+def _failed(title: str, error: BaseException) -> SourceUnreadable:
     """The error of the file, with its traceback from the file's own frame on."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):

@@ -238,7 +238,7 @@ def _check_part(part: str, given: Given) -> None:
     """Types of the parts, which are no settings of their own."""
     if part in ("port", "fd"):
         text = str(given.raw).strip() if isinstance(given.raw, (int, str)) and not isinstance(given.raw, bool) else ""
-        digits = text.isascii() and text.isdigit()
+        digits = text.isascii() and text.isdigit() and len(text) < 10
         if not digits or (part == "port" and int(text) > 65535):
             allowed = "a port between 0 and 65535" if part == "port" else "the number of a file descriptor"
             raise InvalidSetting(_complaint(given, Misfit(allowed)))

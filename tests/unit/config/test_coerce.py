@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from asgi_arbiter.config.coerce import Misfit, coerce, found, notice
 from asgi_arbiter.config.schema import Option
 from asgi_arbiter.config.settings import options
+from asgi_arbiter.config.written import toml_value
 
 Take = Callable[[str, object], Any]
 
@@ -211,6 +215,33 @@ def test_users_may_be_numbers_and_texts_have_no_zero_bytes() -> None:
     assert take("user", 1000) == "1000"
     assert refusal("user", True) == "a text"
     assert refusal("user", "a\0") == "a text without zero bytes"
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.text("0123456789.smhdkMG:-@[]/,="),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@example(name="backlog", raw="9" * 5000)
+@example(name="timeout", raw="9" * 5000)
+@example(name="timeout", raw="9" * 5000 + "h")
+@example(name="max_worker_memory", raw="9" * 5000 + "G")
+@example(name="bind", raw="h:" + "9" * 5000)
+@example(name="bind", raw="fd://" + "9" * 5000)
+@given(name=st.sampled_from(sorted(options())), raw=ANYTHING)
+def test_anything_is_taken_or_refused_and_what_is_taken_survives_a_second_reading(name: str, raw: object) -> None:
+    option = _option(name)
+    try:
+        value = coerce(option, raw)
+    except Misfit as misfit:
+        assert str(misfit)
+        assert found(raw)
+        return
+    if value is not None or option.kind.name in ("MODE", "MAYBE"):
+        again = tomllib.loads(f"x = {toml_value(value, kind=option.kind)}")["x"]
+        assert coerce(option, again) == value
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,11 @@ def test_an_error_in_it_is_reported_with_its_own_traceback(tmp_path: Path) -> No
     assert "pyfile.py" not in text
 
 
+def test_a_file_that_wants_to_exit_does_not_end_a_running_arbiter(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^conf.py: SystemExit: 3$"):
+        read(tmp_path, "raise SystemExit(3)")
+
+
 def test_a_syntax_error_in_it_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^conf.py: SyntaxError: "):
         read(tmp_path, "workers = = 3")

@@ -115,6 +115,7 @@ def test_the_whole_table_written_as_toml_is_the_same_config(program: Program) ->
          'or "auto", found "x"'),
         ("", "", {"PORT": "http"}, 'environment, PORT: expected a port between 0 and 65535, found "http"'),
         ("", "--port 70000", {}, 'command line, --port: expected a port between 0 and 65535, found "70000"'),
+        ("", "--fd -1", {}, 'command line, --fd: expected the number of a file descriptor, found "-1"'),
         ("", "--fd x", {}, 'command line, --fd: expected the number of a file descriptor, found "x"'),
         ("port = true", "", {}, "asgi-arbiter.toml, port: expected a port between 0 and 65535, found true"),
         ("host = 3", "", {}, "asgi-arbiter.toml, host: expected a text, found 3"),
