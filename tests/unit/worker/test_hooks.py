@@ -1,0 +1,62 @@
+"""The user's hooks: called with what gunicorn's are called with, and never in a position to break anything."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from asgi_arbiter.config.settings import Config
+from asgi_arbiter.worker.hooks import Hooks
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What the functions ``record`` and ``fail`` of the module ``user_hooks`` were called with."""
+    found: list[tuple[Any, ...]] = []
+    module: Any = ModuleType("user_hooks")
+    module.record = lambda *arguments: found.append(arguments)
+
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("the hook is broken")
+
+    module.fail = fail
+    monkeypatch.setitem(sys.modules, "user_hooks", module)
+    return found
+
+
+def hooks(**settings: Any) -> Hooks:
+    return Hooks(Config(**settings), number=2, generation=5, arbiter_pid=4711)
+
+
+def test_a_hook_that_is_not_set_is_not_called(calls: list[Any]) -> None:
+    made = hooks(post_fork="user_hooks:record")
+    assert made.has("post_fork")
+    assert not made.has("worker_exit")
+    made.with_arbiter("worker_exit")
+    assert calls == []
+
+
+def test_hooks_see_the_arbiter_and_the_worker(calls: list[Any]) -> None:
+    made = hooks(post_fork="user_hooks:record", worker_retiring="user_hooks:record")
+    made.with_arbiter("post_fork")
+    made.with_worker("worker_retiring", "memory")
+    (arbiter, worker), (same, reason) = calls
+    assert arbiter.pid == worker.ppid == 4711
+    assert (worker.pid, worker.number, worker.age, worker.generation) == (os.getpid(), 2, 2, 5)
+    assert worker.cfg.post_fork == "user_hooks:record"
+    assert isinstance(worker.log, logging.Logger)
+    assert (same, reason) == (worker, "memory")
+
+
+@pytest.mark.parametrize("target", ["user_hooks:fail", "user_hooks:missing", "no_such_module:x"])
+def test_a_broken_hook_is_logged_and_changes_nothing(
+    target: str, calls: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR, "asgi_arbiter.worker"):
+        hooks(worker_int=target).with_worker("worker_int")
+    assert caplog.messages == [f"the hook worker_int ({target}) failed"]
