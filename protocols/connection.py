@@ -211,7 +211,7 @@ class HttpConnection(asyncio.Protocol):
         """The head at ``position`` and, in the same go, what is there of its body; then the application is called."""
         end = data.find(b"\r\n\r\n", position)
         if end < 0 or data[position] == 13:
-            return self._read_partial(data, position, end)
+            return self._read_partial(data, position)
         end += 4
         size = len(data)
         cycle = self._begin(data if end == size and not position else data[position:end], data, end)
@@ -289,11 +289,14 @@ class HttpConnection(asyncio.Protocol):
         self._reading = BODY
         return BodyBuffer()
 
-    def _read_partial(self, data: bytes, position: int, end: int) -> int:
+    def _read_partial(self, data: bytes, position: int) -> int:
         """A head that is not complete, or that follows an empty line (RFC 9112 section 2.2 allows one or more)."""
-        while data[position : position + 2] == b"\r\n":
-            position += 2
-        if position == len(data) or (end >= 0 and data.find(b"\r\n\r\n", position) >= 0):
+        if data[position] == 13 and position + 1 < len(data):
+            start = position
+            while data.startswith(b"\r\n", position):
+                position += 2
+            if position == start:
+                raise Refusal(400, "The request line is malformed.")
             return position
         rest = data[position:]
         self._check_partial(rest)

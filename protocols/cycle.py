@@ -20,7 +20,7 @@ from asyncio import CancelledError
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from .errors import ClientDisconnected, MisusedByApplication
+from .errors import ClientDisconnected, MisusedByApplication, is_departure
 from .flow import BodyBuffer, Waiters, wait, wake
 from .response import Field, declared_length, encode_fields, status_line
 
@@ -58,6 +58,11 @@ _NOT_SENT: Final = (WAITING, STARTED)
 _CHUNKED: Final = -1
 _UNTIL_CLOSE: Final = -2
 _NO_BODY: Final = -3
+
+# What becomes of trailers.
+_NO_TRAILERS: Final = 0
+_DROP_TRAILERS: Final = 1
+_SEND_TRAILERS: Final = 2
 
 _CONTENT_LENGTH: Final = int(Field.CONTENT_LENGTH)
 _DATE: Final = int(Field.DATE)
@@ -104,6 +109,7 @@ class RequestCycle:
         "_left",
         "_link",
         "_parts",
+        "_trailers",
         "_undelivered",
         "_waiters",
         "began_at",
@@ -116,7 +122,6 @@ class RequestCycle:
         "sent",
         "sent_after",
         "status",
-        "takes_trailers",
         "target",
         "task",
         "timed_out",
@@ -227,7 +232,7 @@ class RequestCycle:
             self._flags = encode_fields(message.get("headers", ()), parts)
             self._parts = parts
             self.status = message["status"]
-            self.takes_trailers = message.get("trailers", False)
+            self._trailers = self._trailers_wanted() if message.get("trailers", False) else _NO_TRAILERS
             if self._link.context.access_log is not None:
                 self.response_headers = list(message.get("headers", ()))
             self.phase = STARTED
@@ -243,8 +248,11 @@ class RequestCycle:
             self._continue(body, more)
         else:  # the client left while send waited
             raise ClientDisconnected("the client has disconnected")
-        if not more and self.phase is not TRAILERS:
-            self._complete()
+        if not more:
+            if self._trailers:
+                self.phase = TRAILERS
+            else:
+                self._complete()
 
     def _open(self, body: bytes, more: bool) -> None:
         """Write the head and the first piece of body, in one call where that is cheaper."""
@@ -291,8 +299,9 @@ class RequestCycle:
             if left < 0 or (left and not more):
                 raise MisusedByApplication(f"the body has {size} bytes, its content-length says {left + size}")
             self._left = left
+            self._drop_trailers()
         # 2. A body that is complete with its first message.
-        elif not more and not self.takes_trailers:
+        elif not more and self._trailers != _SEND_TRAILERS:
             self._left = 0
             parts.append(b"content-length: %d\r\n" % size)
         # 3. Any other body is chunked, and in HTTP/1.0 ended by the end of the connection.
@@ -302,12 +311,13 @@ class RequestCycle:
         else:
             self._left = _UNTIL_CLOSE
             self.keep_alive = False
+            self._drop_trailers()
 
     def _frame_bodiless(self, body: bytes, more: bool) -> None:
         """HEAD, 204 and 304: only a HEAD or 304 may tell the length that a GET would have had."""
         parts = self._parts
         self._left = _NO_BODY
-        self.takes_trailers = False
+        self._drop_trailers()
         if self._flags & _CONTENT_LENGTH:
             if self.status == 204:  # RFC 9110 section 8.6: must not
                 _remove_content_length(parts)
@@ -339,13 +349,17 @@ class RequestCycle:
             self.sent += size
 
     def _is_last(self, more: bool) -> bool:
-        """Whether the last chunk ends the message; with trailers due it does not."""
-        if more:
-            return False
-        if self.takes_trailers:
-            self.phase = TRAILERS
-            return False
-        return True
+        """Whether the last chunk ends the message; with trailers to come it does not."""
+        return not more and self._trailers != _SEND_TRAILERS
+
+    def _trailers_wanted(self) -> int:
+        """What to do with the trailers that the application announces: the client must have said that it takes them."""
+        return _SEND_TRAILERS if "http.response.trailers" in self.scope["extensions"] else _DROP_TRAILERS
+
+    def _drop_trailers(self) -> None:
+        """Only a chunked body can have trailers (RFC 9112 section 7.1.2)."""
+        if self._trailers:
+            self._trailers = _DROP_TRAILERS
 
     def _cut(self, complaint: str) -> None:
         """The response cannot be finished correctly: better an obvious end than a wrong one."""
@@ -392,7 +406,8 @@ class RequestCycle:
         self._parts = [*self._parts, *parts]
         if message.get("more_trailers", False):
             return
-        self._link.transport.write(b"0\r\n" + b"".join(self._parts) + b"\r\n")
+        if self._trailers == _SEND_TRAILERS:
+            self._link.transport.write(b"0\r\n" + b"".join(self._parts) + b"\r\n")
         self._complete()
 
     def _send_early_hint(self, message: Message) -> None:
@@ -443,7 +458,7 @@ class RequestCycle:
     def failed(self, error: BaseException) -> None:
         """The application raised: tell the operator, and the client if that is still possible."""
         phase = self.phase
-        if phase is DISCONNECTED and isinstance(error, OSError | CancelledError):
+        if phase is DISCONNECTED and (isinstance(error, CancelledError) or is_departure(error)):
             # It was told that the client is gone, and left.
             log.debug("the application left after the disconnect", extra={"event": "application_left"})
             return
@@ -473,7 +488,7 @@ class RequestCycle:
         self.status = status = 504 if self.timed_out else 500
         self._parts = [status_line(status), b"content-type: ", b"text/plain; charset=utf-8", b"\r\n"]
         self._flags = 0
-        self.takes_trailers = False
+        self._trailers = _NO_TRAILERS
         self.phase = STARTED
         self._send_body(b"Gateway Timeout" if self.timed_out else b"Internal Server Error", False)
 
