@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-__all__ = ["ClientDisconnected", "MisusedByApplication", "Refusal"]
+__all__ = ["ClientDisconnected", "MisusedByApplication", "Refusal", "is_departure"]
 
 
 class Refusal(Exception):
@@ -27,3 +27,15 @@ class ClientDisconnected(OSError):
 
 class MisusedByApplication(RuntimeError):
     """The application sent a message that its conversation does not allow at this point, or one that is malformed."""
+
+
+def is_departure(error: BaseException) -> bool:
+    """Whether what an application raised says only that its client has left, which is nobody's mistake: an ``OSError``
+    as ``send`` raises it, what a framework made of that (Starlette raises ``ClientDisconnect`` while it handles ours),
+    or a group of nothing else (a task group). Another error raised on the way out is none."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_departure(each) for each in error.exceptions)
+    if isinstance(error, OSError):
+        return True
+    origin = error.__cause__ or error.__context__
+    return isinstance(origin, ClientDisconnected) and "Disconnect" in type(error).__name__

@@ -287,8 +287,12 @@ def test_an_unknown_variable_is_answered_with_the_nearest_name() -> None:
     assert_refused(finished, CONFIG, "ASGI_ARBITER_WORKRES", "ASGI_ARBITER_WORKERS")
 
 
-# A package that is not there: a stand-in beside the application is found first and fails as a missing one does.
-ABSENT = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"
+# A package that is not there: Python itself, as it starts, is told not to find it.
+ABSENT = """
+from importlib.machinery import PathFinder
+found = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name == "{module}" else found(name, *rest)
+"""
 
 
 @pytest.mark.parametrize(
@@ -304,7 +308,7 @@ ABSENT = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(
     project: Project, module: str, arguments: list[str], extra: str
 ) -> None:
-    folder = project(main=HELLO, **{module: ABSENT})
+    folder = project(main=HELLO, sitecustomize=ABSENT.format(module=module))
     (folder / "values.env").write_text("NAME=value\n")
     (folder / "logging.yaml").write_text("version: 1\n")
     finished = run("main:app", *arguments, *ANY_PORT, cwd=folder, env={"PYTHONPATH": str(folder)})
