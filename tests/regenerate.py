@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from asgi_arbiter.arbiter import reference as arbiter_reference
 from asgi_arbiter.config import reference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,8 @@ TARGETS: dict[str, Callable[[Path], str]] = {
     "config/SETTINGS.md": lambda path: reference.manual(),
     "config/settings.schema.json": lambda path: reference.json_schema(),
     "examples/arbiter.toml": lambda path: reference.example(),
+    "arbiter/STATES.md": lambda path: arbiter_reference.states(),
+    "arbiter/SIGNALS.md": lambda path: arbiter_reference.signals(),
     "config/README.md": lambda path: between_markers(path, reference.compatibility),
 }
 

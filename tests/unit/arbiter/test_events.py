@@ -1,0 +1,28 @@
+"""Facts are plain, frozen data, and the fleet knows what to do with each."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import pytest
+
+from asgi_arbiter.arbiter import events, reloading, stopping, supervision
+
+FACTS = [getattr(events, name) for name in events.__all__ if name != "Event"]
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.__name__)
+def test_a_fact_is_frozen_and_explained(fact: type) -> None:
+    assert dataclasses.is_dataclass(fact)
+    assert fact.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert fact.__doc__ and not fact.__doc__.startswith(f"{fact.__name__}(")
+
+
+def test_the_union_names_every_fact() -> None:
+    assert set(typing.get_args(events.Event)) == set(FACTS)
+
+
+def test_every_fact_has_exactly_one_observer() -> None:
+    observers = [*supervision.OBSERVERS, *reloading.OBSERVERS, *stopping.OBSERVERS]
+    assert sorted(observers, key=repr) == sorted(FACTS, key=repr)

@@ -1,0 +1,154 @@
+"""The set of listeners: opened once, kept while used, closed when nobody needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asgi_arbiter.arbiter.listeners import ListenerSet, activated, urls
+from asgi_arbiter.config import Address, Config
+from asgi_arbiter.config.errors import BindError
+
+
+class FakeListener:
+    numbers = iter(range(10, 10_000))
+
+    def __init__(self, address: Address) -> None:
+        self.name = str(address)
+        self.number = next(self.numbers)
+        self.closed = False
+
+    def fileno(self) -> int:
+        return self.number
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Opened:
+    """What was opened, and what cannot be."""
+
+    def __init__(self, *impossible: str) -> None:
+        self.all: dict[str, FakeListener] = {}
+        self.impossible = impossible
+
+    def bind(self, address: Address, config: Config) -> Any:
+        if str(address) in self.impossible:
+            raise BindError(f"cannot listen on {address}")
+        assert str(address) not in self.all or self.all[str(address)].closed, "opened twice"
+        self.all[str(address)] = FakeListener(address)
+        return self.all[str(address)]
+
+    def set(self) -> ListenerSet:
+        return ListenerSet(self.bind)
+
+    def alive(self) -> list[str]:
+        return [name for name, listener in self.all.items() if not listener.closed]
+
+
+def config(*bind: str) -> Config:
+    return Config(bind=bind)
+
+
+A, B, C = "127.0.0.1:8001", "127.0.0.1:8002", "unix:/run/app.sock"
+
+
+def test_each_address_is_opened_once_in_order() -> None:
+    opened = Opened()
+    listeners = opened.set().open(1, config(A, C, A))
+    assert [listener.name for listener in listeners] == [A, C]
+
+
+def test_a_reload_opens_what_is_new_and_keeps_the_rest() -> None:
+    opened = Opened()
+    listeners = opened.set()
+    before = listeners.open(1, config(A, B))
+    after = listeners.open(2, config(B, C))
+    assert after[0] is before[1]
+    assert opened.alive() == [A, B, C]
+    listeners.keep(2)
+    assert opened.alive() == [B, C]
+
+
+def test_a_rejected_reload_closes_what_it_had_opened() -> None:
+    opened = Opened()
+    listeners = opened.set()
+    listeners.open(1, config(A))
+    listeners.open(2, config(A, B))
+    listeners.keep(1)
+    assert opened.alive() == [A]
+    assert [listener.name for listener in listeners.of(1)] == [A]
+
+
+def test_if_one_address_cannot_be_opened_no_new_one_is_kept() -> None:
+    opened = Opened(C)
+    listeners = opened.set()
+    listeners.open(1, config(A))
+    with pytest.raises(BindError):
+        listeners.open(2, config(A, B, C))
+    assert opened.alive() == [A]
+
+
+def test_a_worker_closes_what_its_generation_does_not_use() -> None:
+    opened = Opened()
+    listeners = opened.set()
+    listeners.open(1, config(A))
+    listeners.open(2, config(B))
+    assert listeners.others(2) == (opened.all[A].fileno(),)
+    assert listeners.others(1) == (opened.all[B].fileno(),)
+
+
+def test_at_the_end_everything_is_closed_and_it_may_be_repeated() -> None:
+    opened = Opened()
+    listeners = opened.set()
+    listeners.open(1, config(A, B))
+    listeners.keep(None)
+    listeners.keep(None)
+    assert opened.alive() == []
+
+
+def test_addresses_are_told_as_a_client_writes_them() -> None:
+    opened = Opened()
+    listeners = opened.set().open(1, config(A, C))
+    assert urls(listeners, config(A, C)) == (f"http://{A}", C)
+    assert urls(listeners, Config(certfile="cert.pem")) == (f"https://{A}", C)
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"LISTEN_PID": "7", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:admin"}, [(3, "web"), (4, "admin")]),
+        ({"LISTEN_PID": "7", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web"}, [(3, "web"), (4, "unknown")]),
+        ({"LISTEN_PID": "7", "LISTEN_FDS": "1"}, [(3, "")]),
+        ({"LISTEN_PID": "8", "LISTEN_FDS": "1"}, []),
+        ({"LISTEN_FDS": "1"}, []),
+        ({"LISTEN_PID": "7", "LISTEN_FDS": "many"}, []),
+        ({}, []),
+    ],
+    ids=str,
+)
+def test_passed_sockets_are_ours_only_if_they_are_meant_for_us(
+    variables: dict[str, str], found: list[tuple[int, str]]
+) -> None:
+    environ = {**variables, "OTHER": "kept"}
+    assert activated(environ, 7) == found
+    assert environ == {"OTHER": "kept"}
+
+
+def test_passed_sockets_replace_the_addresses_and_are_released_at_the_end() -> None:
+    import socket
+
+    with socket.socket() as passed:
+        passed.bind(("127.0.0.1", 0))
+        passed.listen()
+        listeners = Opened().set()
+        listeners.adopt([(passed.dup().detach(), "web")], config(A))
+        assert listeners.is_activated
+        (listener,) = listeners.open(1, config(A))
+        assert listener.name.endswith(str(passed.getsockname()[1]))
+        assert listeners.others(1) == ()
+        listeners.keep(1)
+        assert listeners.of(1) == (listener,)
+        listeners.keep(None)
+        assert listener.fileno() == -1
