@@ -84,6 +84,7 @@ class HttpConnection(asyncio.Protocol):
         "_decoder",
         "_expects",
         "_held",
+        "_in_head",
         "_left",
         "_paused",
         "_reading",
@@ -114,6 +115,7 @@ class HttpConnection(asyncio.Protocol):
         """The client has sent its end of file; it may still read."""
         self._reading = HEAD
         self._held = b""
+        self._in_head = False
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
         self._expects = False
@@ -231,16 +233,14 @@ class HttpConnection(asyncio.Protocol):
         policy = self.policy
         context = self.context
         line_end = block.find(b"\r\n")
-        if line_end > policy.line_limit:
-            raise Refusal(414, "The request line is too long.")
+        if len(block) > policy.smallest_limit:
+            check_sizes(block, line_end, policy)
         line = read_request_line(block[:line_end])
-        if len(block) > policy.head_limit:
-            raise Refusal(431, "The head of the request is too large.")
         fields = policy.parser.fields(block)
-        if len(fields) > policy.field_limit or len(block) > policy.field_size_limit:
-            check_sizes(block, line_end, fields, policy.field_limit, policy.field_size_limit)
+        if len(fields) > policy.field_limit:
+            raise Refusal(431, "There are too many header fields.")
         terms = inspect(line, fields)
-        if policy.header_map != "dangerous" and block.find(b"_", line_end) >= 0:
+        if terms.underscored:
             fields = self._without_underscores(fields)
         if context.in_flight >= policy.concurrency:
             raise Refusal(503, "The server is busy.")
@@ -255,6 +255,7 @@ class HttpConnection(asyncio.Protocol):
             policy.extensions if line.modern else _NO_EXTENSIONS,
         )
         self._deadline = 0
+        self._in_head = False
         self._since = context.tick
         if terms.forwarded and self._trust is not None:
             apply_forwarding(scope, self._trust)
@@ -300,9 +301,9 @@ class HttpConnection(asyncio.Protocol):
             return position
         rest = data[position:]
         self._check_partial(rest)
-        if not self._held and self._since >= 0:
+        if not self._in_head:
             # The header deadline begins with the first byte, and a slow client does not move it.
-            self._since = -1
+            self._in_head = True
             self._deadline = self.context.tick + self.policy.header_ticks if self.policy.header_ticks else 0
         self._held = rest
         return len(data)
@@ -323,7 +324,9 @@ class HttpConnection(asyncio.Protocol):
 
     def _without_underscores(self, fields: HeaderList) -> HeaderList:
         """The setting ``header_map``: in CGI names ``a_b`` and ``a-b`` are one, and one of them may be a forgery."""
-        if self.policy.header_map == "refuse" and any(95 in name for name, _ in fields):
+        if self.policy.header_map == "dangerous":
+            return fields
+        if self.policy.header_map == "refuse":
             raise Refusal(400, "A header name has an underscore.")
         return [field for field in fields if 95 not in field[0]]
 
@@ -473,7 +476,6 @@ class HttpConnection(asyncio.Protocol):
         self._reading = HEAD
         policy = self.policy
         self._deadline = self.context.tick + policy.keepalive_ticks
-        self._since = self.context.tick
         if self._held:
             self._resume_soon()
         else:
@@ -653,7 +655,7 @@ class HttpConnection(asyncio.Protocol):
                 cycle.sent,
                 time.monotonic() - cycle.began_at,
                 scope["headers"],
-                cycle.response_headers,
+                list(getattr(cycle, "response_headers", ())),
             )
         )
 

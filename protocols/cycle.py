@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .errors import ClientDisconnected, MisusedByApplication, is_departure
 from .flow import BodyBuffer, Waiters, wait, wake
+from .response import STATUS_LINES as _STATUS_LINES
 from .response import Field, declared_length, encode_fields, status_line
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class RequestCycle:
 
     began_at: float
     """Monotonic; set when there is an access log."""
+    response_headers: Any
+    """As the application sent them; not set before it has."""
     target: bytes
     """The request target; set when there is an access log."""
 
@@ -147,7 +150,6 @@ class RequestCycle:
         self.sent = 0
         """Bytes of response body written, for the access log."""
         self.task: asyncio.Task[Any] | None = None
-        self.response_headers: list[tuple[bytes, bytes]] | None = None
         self.sent_after = 0
         """Bytes of request body thrown away after the response."""
         self.timed_out = False
@@ -228,13 +230,12 @@ class RequestCycle:
                 await self._writable()
             self._send_body(message.get("body", b""), message.get("more_body", False))
         elif kind == "http.response.start" and phase is WAITING:
-            parts = [status_line(message["status"])]
-            self._flags = encode_fields(message.get("headers", ()), parts)
+            self.status = status = message["status"]
+            parts = [_STATUS_LINES.get(status) or status_line(status)]
+            self.response_headers = headers = message.get("headers", ())
+            self._flags = encode_fields(headers, parts)
             self._parts = parts
-            self.status = message["status"]
             self._trailers = self._trailers_wanted() if message.get("trailers", False) else _NO_TRAILERS
-            if self._link.context.access_log is not None:
-                self.response_headers = list(message.get("headers", ()))
             self.phase = STARTED
         else:
             await self._send_rest(kind, message)
@@ -270,7 +271,11 @@ class RequestCycle:
             parts.append(link.policy.server_line)
         if link.policy.default_fields:
             self._add_defaults(parts)
-        if flags & _CLOSE or not self.keep_alive or link.must_close(self):
+        if (
+            flags & _CLOSE
+            or not self.keep_alive
+            or ((link.context.draining or self.body is not None) and link.must_close(self))
+        ):
             self.keep_alive = False
             parts.append(b"connection: close\r\n")
         elif not self.modern:
@@ -295,7 +300,7 @@ class RequestCycle:
         parts = self._parts
         # 1. A length that the application declares. Nothing is out yet, so a wrong one can still become a 500.
         if self._flags & _CONTENT_LENGTH:
-            left = declared_length(parts) - size
+            left = declared_length(self._flags) - size
             if left < 0 or (left and not more):
                 raise MisusedByApplication(f"the body has {size} bytes, its content-length says {left + size}")
             self._left = left
@@ -321,8 +326,6 @@ class RequestCycle:
         if self._flags & _CONTENT_LENGTH:
             if self.status == 204:  # RFC 9110 section 8.6: must not
                 _remove_content_length(parts)
-            else:
-                declared_length(parts)
         elif body and not more and self.status != 204:
             parts.append(b"content-length: %d\r\n" % len(body))
 

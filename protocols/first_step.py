@@ -90,6 +90,7 @@ def _hand_over(
     callbacks = task._callbacks or ()
     cancellations = task.cancelling()
     must_cancel = task._must_cancel  # type: ignore[attr-defined]
+    message = task._cancel_message
     continuation = _continue(task.coroutine, waiting)
     next(continuation)
     _init_task(task, continuation, loop=loop, context=context, name=task.get_name())
@@ -97,7 +98,7 @@ def _hand_over(
         task.add_done_callback(callback, context=its_context)
     if must_cancel:
         for _ in range(cancellations):
-            task.cancel()
+            task.cancel(message)
 
 
 @types.coroutine
@@ -112,7 +113,7 @@ def _continue(coroutine: Coroutine[Any, Any, Any], waiting: Any) -> Generator[An
         try:
             yield yielded
         except BaseException as error:  # noqa: BLE001 - passed on to the coroutine, as a Task does
-            if not primed and isinstance(error, asyncio.CancelledError) and _cancel(waiting):
+            if not primed and isinstance(error, asyncio.CancelledError) and _cancel(waiting, error):
                 # What a Task does: cancel what is waited for, and let the cancellation come back from there.
                 primed, yielded = True, waiting
                 continue
@@ -127,9 +128,10 @@ def _continue(coroutine: Coroutine[Any, Any, Any], waiting: Any) -> Generator[An
         return (yield from coroutine)
 
 
-def _cancel(waiting: Any) -> bool:
+def _cancel(waiting: Any, error: asyncio.CancelledError) -> bool:
+    """Cancel with the message of the cancellation, by which anyio knows its own."""
     cancel = getattr(waiting, "cancel", None)
-    return cancel is not None and bool(cancel())
+    return cancel is not None and bool(cancel(*error.args[:1]))
 
 
 if sys.version_info >= (3, 12):

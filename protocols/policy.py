@@ -50,6 +50,7 @@ class HttpPolicy:
         "reset_context",
         "root_path",
         "server_line",
+        "smallest_limit",
         "trust",
     )
 
@@ -59,6 +60,8 @@ class HttpPolicy:
         self.field_limit = config.limit_request_fields or math.inf
         self.field_size_limit = config.limit_request_field_size or math.inf
         self.head_limit = config.limit_request_head or math.inf
+        self.smallest_limit = min(self.line_limit, self.field_size_limit, self.head_limit)
+        """A head that is not longer keeps all three limits."""
         self.body_limit = config.limit_request_body or math.inf
         self.concurrency = config.limit_concurrency or math.inf
         self.header_ticks = ticks(config.header_timeout)

@@ -21,6 +21,7 @@ from .errors import Refusal
 
 if TYPE_CHECKING:
     from .asgi import HeaderList
+    from .policy import HttpPolicy
 
 __all__ = [
     "CHUNKED",
@@ -156,7 +157,7 @@ def strict_fields(block: bytes) -> HeaderList:
 class Terms:
     """What a head asks of the connection, beyond being answered. Shared between requests where it can be."""
 
-    __slots__ = ("expects", "forwarded", "keep_alive", "length", "trailers", "upgrade")
+    __slots__ = ("expects", "forwarded", "keep_alive", "length", "trailers", "underscored", "upgrade")
 
     def __init__(
         self,
@@ -167,6 +168,7 @@ class Terms:
         upgrade: bool = False,
         forwarded: bool = False,
         trailers: bool = False,
+        underscored: bool = False,
     ) -> None:
         self.length = length
         """Bytes of the body, or ``CHUNKED``."""
@@ -179,6 +181,8 @@ class Terms:
         """There are fields that a trusted proxy may have set."""
         self.trailers = trailers
         """The client takes trailer fields (``TE: trailers``)."""
+        self.underscored = underscored
+        """There are names with an underscore."""
 
 
 FORWARDING: Final = frozenset(
@@ -191,16 +195,11 @@ FORWARDING: Final = frozenset(
         b"x-forwarded-proto",
     }
 )
-_SPECIAL: Final = FORWARDING | {
-    b"connection",
-    b"content-length",
-    b"expect",
-    b"te",
-    b"transfer-encoding",
-    b"upgrade",
-}
-_nothing_special = _SPECIAL.isdisjoint
+_SPECIAL: Final = FORWARDING | {b"content-length", b"expect", b"te", b"transfer-encoding", b"upgrade"}
 _no_forwarding = FORWARDING.isdisjoint
+_ORDINARY_LIMIT: Final = 1024
+_ordinary: set[bytes] = {b"host", b"connection", b"user-agent", b"accept"}
+"""Names seen that mean nothing to us; ``connection`` is among them because its usual value means nothing either."""
 
 _PLAIN: Final = Terms()
 _PLAIN_OLD: Final = Terms(keep_alive=False)
@@ -213,26 +212,40 @@ def inspect(line: RequestLine, fields: HeaderList) -> Terms:
 
     Raises ``Refusal``: 400, 417 an unknown expectation, 501 an unknown transfer coding."""
     values = dict(fields)
-    host = values.get(b"host")
-    if host not in _hosts:
-        _check_host(host, line)
-    if len(values) != len(fields):
+    if values.get(b"host") not in _hosts:
+        _check_host(values.get(b"host"), line)
+    if len(values) == len(fields):
+        # One set operation in C tells that no field of a head concerns us, as with nearly all requests without body.
+        connection = values.get(b"connection")
+        if (connection is None or connection == b"keep-alive") and _ordinary.issuperset(values):
+            if line.modern:
+                return _PLAIN
+            if connection is None:
+                return _PLAIN_OLD
+    else:
         _refuse_duplicates(fields)
-    if _nothing_special(values):
-        return _PLAIN if line.modern else _PLAIN_OLD
-    connection = values.get(b"connection")
-    options = _list_items(b"connection", fields) if connection is not None else ()
+    _learn_ordinary(values)
+    return _inspect_special(line, values, fields)
+
+
+def _learn_ordinary(values: dict[bytes, bytes]) -> None:
+    if len(_ordinary) > _ORDINARY_LIMIT:
+        _ordinary.clear()
+    _ordinary.update(name for name in values if 95 not in name and name not in _SPECIAL and len(name) < 64)
+
+
+def _inspect_special(line: RequestLine, values: dict[bytes, bytes], fields: HeaderList) -> Terms:
+    options = _list_items(b"connection", fields) if b"connection" in values else ()
     modern = line.modern
-    keep_alive = b"close" not in options and (modern or b"keep-alive" in options)
     length = _body_length(modern, values, fields)
-    expects = _expects_continue(modern, values) and length != 0
     return Terms(
         length=length,
-        keep_alive=keep_alive,
-        expects=expects,
+        keep_alive=b"close" not in options and (modern or b"keep-alive" in options),
+        expects=_expects_continue(modern, values) and length != 0,
         upgrade=b"upgrade" in options and length == 0 and _asks_for_websocket(line, fields),
         forwarded=not _no_forwarding(values),
         trailers=modern and b"te" in values and b"trailers" in _list_items(b"te", fields),
+        underscored=any(95 in name for name in values),
     )
 
 
@@ -348,10 +361,11 @@ def websocket_scope(scope: dict[str, Any]) -> dict[str, Any]:
     return scope
 
 
-def check_sizes(block: bytes, line_end: int, fields: HeaderList, field_limit: float, size_limit: float) -> None:
-    """The limits on fields. Raises ``Refusal`` 431 (RFC 6585 section 5)."""
-    if len(fields) > field_limit:
-        raise Refusal(431, "There are too many header fields.")
-    # Only a head that is larger than the limit can have a field that is.
-    if len(block) - line_end > size_limit and max(map(len, block[line_end:].split(b"\r\n"))) > size_limit:
+def check_sizes(block: bytes, line_end: int, policy: HttpPolicy) -> None:
+    """The limits on the bytes of a head. Raises ``Refusal``: 414 (RFC 9110 section 15.5.15), 431 (RFC 6585)."""
+    if line_end > policy.line_limit:
+        raise Refusal(414, "The request line is too long.")
+    if len(block) > policy.head_limit:
+        raise Refusal(431, "The head of the request is too large.")
+    if max(map(len, block[line_end + 2 :].split(b"\r\n"))) > policy.field_size_limit:
         raise Refusal(431, "A header field is too large.")

@@ -18,19 +18,21 @@ from typing import Any, Final
 
 from .errors import MisusedByApplication
 
-__all__ = ["Field", "declared_length", "encode_fields", "has_no_body", "refusal_bytes", "status_line"]
+__all__ = ["STATUS_LINES", "Field", "declared_length", "encode_fields", "has_no_body", "refusal_bytes", "status_line"]
 
 _is_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 
-_STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
+STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii")
+    for status in HTTPStatus
+    if status >= 200
 }
 
 
 def status_line(status: int) -> bytes:
     """The status line; a status without a registered phrase has an empty one (RFC 9112 section 4)."""
-    line = _STATUS_LINES.get(status)
-    if line is not None and status >= 200:
+    line = STATUS_LINES.get(status)
+    if line is not None:
         return line
     if not isinstance(status, int) or not 200 <= status <= 999:
         raise MisusedByApplication(f"the status of a response must be a number from 200 to 999, found {status!r}")
@@ -67,12 +69,14 @@ _SPECIAL: Final = {
     b"upgrade": _OURS,
 }
 _CONTENT_LENGTH: Final = 1
+_LENGTH_SHIFT: Final = 8
 _PREFIX_LIMIT: Final = 1024
 _prefixes: dict[bytes, tuple[bytes, int]] = {}
 
 
 def encode_fields(headers: Iterable[Any], parts: list[bytes]) -> int:
-    """Append the application's fields to ``parts`` and return the ``Field`` flags of those that matter.
+    """Append the application's fields to ``parts`` (three for each) and return the ``Field`` flags of those that matter,
+    with the declared length above them (``declared_length`` takes it out).
 
     Raises ``MisusedByApplication`` for anything that could not stand in a response."""
     flags = 0
@@ -89,8 +93,10 @@ def encode_fields(headers: Iterable[Any], parts: list[bytes]) -> int:
                 if flag < 0:
                     flags |= _close_wanted(name, value)
                     continue
-                if flag == _CONTENT_LENGTH and flags & _CONTENT_LENGTH:
-                    raise MisusedByApplication("the response has more than one content-length")
+                if flag == _CONTENT_LENGTH:
+                    if flags & _CONTENT_LENGTH:
+                        raise MisusedByApplication("the response has more than one content-length")
+                    flag += _length(value)
                 flags |= flag
             parts += (prefix, value, b"\r\n")
     except (TypeError, ValueError) as error:
@@ -120,16 +126,16 @@ def _close_wanted(name: bytes, value: bytes) -> int:
     return 0
 
 
-def declared_length(parts: list[bytes]) -> int:
-    """The application's content-length among ``parts``, which must be digits."""
-    for index in range(1, len(parts), 3):
-        prefix = parts[index]
-        if len(prefix) == 16 and prefix.lower() == b"content-length: ":
-            value = bytes(parts[index + 1]).strip(b" \t")
-            if value.isdigit() and len(value) <= 18:
-                return int(value)
-            raise MisusedByApplication(f"the content-length of the response is not a number: {value!r}")
-    raise AssertionError("declared_length was asked for parts without a content-length")
+def _length(value: bytes) -> int:
+    """A content-length, shifted above the flags."""
+    if value.isdigit() and len(value) <= 18:
+        return int(value) << _LENGTH_SHIFT
+    raise MisusedByApplication(f"the content-length of the response is not a number: {value!r}")
+
+
+def declared_length(flags: int) -> int:
+    """The application's content-length, from flags that have ``Field.CONTENT_LENGTH``."""
+    return flags >> _LENGTH_SHIFT
 
 
 def refusal_bytes(status: int, reason: str, date_line: bytes, server_line: bytes, *, body: bool = True) -> bytes:
@@ -138,7 +144,7 @@ def refusal_bytes(status: int, reason: str, date_line: bytes, server_line: bytes
     extra = b"retry-after: 1\r\n" if status == 503 else b""
     return b"".join(
         (
-            _STATUS_LINES[status],
+            STATUS_LINES[status],
             date_line,
             server_line,
             extra,

@@ -26,7 +26,7 @@ class Denial:
         self.status = status
         self.bytes_sent = 0
         self.is_complete = False
-        self._promised = declared_length(parts) if flags & Field.CONTENT_LENGTH else None
+        self._promised = declared_length(flags) if flags & Field.CONTENT_LENGTH else None
         self._chunked = False
         self._head = b"".join((*parts, common, b"connection: close\r\n"))
 

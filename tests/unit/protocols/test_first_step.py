@@ -35,7 +35,7 @@ def begin(make: Callable[[], Coroutine[Any, Any, Any]], *, turns: int = 30) -> d
         if task is not None:
             async with asyncio.timeout(10):
                 await asyncio.wait({task})
-            outcome["error"] = None if task.cancelled() else task.exception()
+            outcome["error"] = asyncio.CancelledError() if task.cancelled() else task.exception()
 
     asyncio.run(story())
     return outcome
@@ -200,6 +200,18 @@ def test_anyios_task_group_and_cancel_scopes_work() -> None:
     assert seen[-1] == "thread"
 
 
+def test_a_cancel_scope_whose_deadline_has_passed_already_ends_its_block() -> None:
+    async def app() -> None:
+        with anyio.move_on_after(0) as scope:
+            await anyio.sleep(60)
+        assert scope.cancelled_caught
+        with anyio.move_on_after(-1) as scope:
+            await asyncio.Event().wait()
+        assert scope.cancelled_caught
+
+    assert begin(app)["error"] is None
+
+
 def test_a_cancel_scope_that_is_cancelled_in_the_first_step_ends_its_block() -> None:
     async def app() -> None:
         with anyio.CancelScope() as scope:
@@ -220,21 +232,21 @@ def test_a_cancellation_right_after_the_first_step_reaches_the_application() -> 
         async def app() -> None:
             try:
                 await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                seen.append("cancelled")
+            except asyncio.CancelledError as error:
+                seen.extend(error.args)
                 raise
 
         def callback() -> None:
             task = start(loop, app(), None)
             assert task is not None
-            task.cancel()
+            task.cancel("by anyio")
 
         loop.call_soon(callback)
         for _ in range(10):
             await asyncio.sleep(0)
 
     asyncio.run(story())
-    assert seen == ["cancelled"]
+    assert seen == ["by anyio"], "the message is what anyio knows its own cancellations by"
 
 
 def test_a_cancellation_right_after_the_first_step_reaches_what_the_application_waits_for() -> None:
@@ -303,16 +315,17 @@ def test_an_application_that_cancels_itself_in_the_first_step_is_cancelled_at_it
     async def app() -> None:
         task = asyncio.current_task()
         assert task is not None
-        task.cancel()
+        task.cancel("by itself")
         seen.append("still here")
         try:
             await asyncio.sleep(60)
-        finally:
-            seen.append("ended")
+        except asyncio.CancelledError as error:
+            seen.extend(error.args)
+            raise
 
     outcome = begin(app)
     assert outcome["task"].cancelled()
-    assert seen == ["still here", "ended"]
+    assert seen == ["still here", "by itself"]
 
 
 def test_a_done_callback_that_was_added_in_the_first_step_is_called() -> None:
