@@ -195,6 +195,8 @@ class Effects:
         """What a dead worker had still to say, before its slot and mailbox are free again."""
         child = self._children.get(pid)
         if child is None:
+            if self._watcher is not None and pid == self._watcher.pid:
+                log.error("the file watcher ended: changes are no longer noticed", extra={"event": "watcher_ended"})
             return []
         events: list[ev.Event] = [] if child.mailbox.at_eof else self._mail(pid, child)
         pulse = self._pulse(pid, child)

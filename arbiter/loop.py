@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from asgi_arbiter.config import Reach, logs
 from asgi_arbiter.config.errors import ArbiterError, ExitCode, InvalidSetting
 from asgi_arbiter.worker.pulse import PulseBoard
+from asgi_arbiter.worker.warmup import warm_up
 
 from . import remarks
 from .actions import Finish
@@ -136,6 +137,7 @@ class Arbiter:
             hooks.call("when_ready")
             hooks.call("nworkers_changed", config.workers, None)
             self._watch(effects)
+            warm_up(config)
             # What stands now is shared with every worker; the collector must not touch, and so copy, its pages.
             gc.collect()
             gc.freeze()

@@ -148,7 +148,8 @@ def _settle(fleet: Fleet, candidate: Generation, now: float) -> None:
     for handle in fleet.serving(candidate):
         if handle.ready_at is not None and now >= handle.ready_at + settle:
             text = f"settled for {remarks.duration(settle)}; generation {candidate.number} rolls out"
-            fleet.say(remarks.of_worker(handle, "canary_settled", text))
+            level = logging.INFO if settle > 0 else logging.DEBUG
+            fleet.say(remarks.of_worker(handle, "canary_settled", text, level=level))
             fleet.move_generation(candidate, GenerationFact.SETTLED)
             return
 

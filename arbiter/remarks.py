@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "asked_to_leave",
-    "draining_listeners",
     "duration",
     "exited",
     "failed",
@@ -29,6 +28,7 @@ __all__ = [
     "of_worker",
     "plural",
     "ready",
+    "stop_begun",
     "stranger",
 ]
 
@@ -161,7 +161,9 @@ def held_back(seconds: float, crashes: int, streak: int, window: float) -> Say:
     return Say("restarts_held_back", text, logging.WARNING, "", {"seconds": seconds, "crashes": crashes})
 
 
-def draining_listeners(count: int, budget: float, how: str) -> Say:
+def stop_begun(count: int, budget: float, how: str) -> Say:
     """A stop begins."""
-    text = f"stopping {how}: {plural(count, 'worker')}, at most {duration(budget)}"
+    text = f"stopping {how}: {plural(count, 'worker')}"
+    if budget > 0:
+        text += f", at most {duration(budget)}"
     return Say("shutdown_begun", text, logging.INFO, "", {"workers": count, "seconds": budget})

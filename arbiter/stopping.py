@@ -70,7 +70,7 @@ def _announce(fleet: Fleet, why: str) -> None:
     how = _STYLES.get(fleet.phase)
     if how is not None:
         prefix = f"{how} ({why})" if why else how
-        fleet.say(remarks.draining_listeners(len(fleet.handles), budgets.get(fleet.phase, 0.0), prefix))
+        fleet.say(remarks.stop_begun(len(fleet.handles), budgets.get(fleet.phase, 0.0), prefix))
 
 
 def _resize(fleet: Fleet, event: SignalReceived) -> None:

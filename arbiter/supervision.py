@@ -341,9 +341,9 @@ def conclude(fleet: Fleet, now: float) -> None:
 
 def _fell_silent(fleet: Fleet, handle: WorkerHandle, now: float) -> None:
     silence = remarks.duration(now - handle.beat_at)
-    text = (
-        f"stuck: its event loop has not turned for {silence}, {remarks.plural(handle.in_flight, 'request')} in flight"
-    )
+    text = f"stuck: its event loop has not turned for {silence}"
+    if handle.in_flight:
+        text += f", {remarks.plural(handle.in_flight, 'request')} in flight at its last beat"
     fleet.say(remarks.of_worker(handle, "worker_stuck", text, level=logging.ERROR, seconds=now - handle.beat_at))
     fleet.move_worker(handle, WorkerFact.SILENT, now)
     generation = fleet.generations[handle.generation]

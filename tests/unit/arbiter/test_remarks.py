@@ -128,4 +128,4 @@ def test_a_stranger_is_only_worth_a_debug_line() -> None:
 
 
 def test_a_stop_tells_how_long_it_may_take() -> None:
-    assert remarks.draining_listeners(4, 35.0, "gracefully").text == "stopping gracefully: 4 workers, at most 35.0 s"
+    assert remarks.stop_begun(4, 35.0, "gracefully").text == "stopping gracefully: 4 workers, at most 35.0 s"

@@ -1,0 +1,39 @@
+"""What the arbiter imports for its workers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys, threading
+from asgi_arbiter.config import Config
+from asgi_arbiter.worker.warmup import warm_up
+warm_up(Config(http={http!r}, loop={loop!r}))
+assert threading.active_count() == 1
+print(*sorted(sys.modules))
+"""
+
+
+def imported(http: str = "auto", loop: str = "auto") -> set[str]:
+    script = SCRIPT.format(http=http, loop=loop)
+    return set(
+        subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, check=True, text=True).stdout.split()
+    )
+
+
+def test_the_server_and_the_chosen_parser_are_there_after_it() -> None:
+    modules = imported(http="h11", loop="asyncio")
+    assert {"asgi_arbiter.worker.server", "asgi_arbiter.protocols.h11_parser", "asyncio"} <= modules
+    assert "uvloop" not in modules and "httptools" not in modules
+
+
+@pytest.mark.parametrize("name", ["users_module:Thing", "users_module:thing"])
+def test_the_users_own_code_is_not_touched(name: str) -> None:
+    assert "users_module" not in imported(http=name, loop=name)
+
+
+def test_what_is_missing_is_left_for_the_worker_to_explain() -> None:
+    imported(loop="no-such-loop")

@@ -1,0 +1,46 @@
+"""Imports what every worker of some settings will need, in the process from which the workers are forked.
+
+Done once before the fork, the pages are shared by all workers, a replacement boots without reading our modules from
+disk again, and what is missing afterwards (a worker without rights may not read its own interpreter's files) is there
+already. Rules: only our own modules and the packages behind them are imported, nothing of the user's; no loop, thread or
+descriptor is made; a failure is left for the worker to find and to explain.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from asgi_arbiter.config.errors import ArbiterError
+
+if TYPE_CHECKING:
+    from asgi_arbiter.config import Config
+
+__all__ = ["warm_up"]
+
+_ALWAYS = (
+    "asgi_arbiter.config.envfile",
+    "asgi_arbiter.config.importer",
+    "asgi_arbiter.worker.privileges",
+    "asgi_arbiter.worker.server",
+    "encodings.idna",
+)
+
+
+def warm_up(config: Config) -> None:
+    """Import what a worker with ``config`` needs to boot and to serve HTTP."""
+    from asgi_arbiter.protocols import resolve_http
+
+    from . import loops
+
+    for name in _ALWAYS:
+        importlib.import_module(name)
+    if config.certfile:
+        importlib.import_module("asgi_arbiter.config.tls")
+    for find, name in ((resolve_http, config.http), (loops.factory, config.loop)):
+        if ":" in name:
+            continue  # the user's own code belongs to the worker, which imports it anew at each reload
+        try:
+            find(name)
+        except (ArbiterError, ImportError):
+            pass  # the worker meets the same and says it properly
