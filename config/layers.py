@@ -222,8 +222,8 @@ def command_line_layer(values: Mapping[str, Given], title: str = "command line")
 
 def keyword_layer(values: Mapping[str, object]) -> Layer:
     """Keywords of a call; ``None`` is "not given", as everywhere in uvicorn's programmatic interface."""
-    layer = Layer(Origin.KEYWORD, "keyword")
+    layer = Layer(Origin.KEYWORD, "Config()")
     for word, value in values.items():
         if value is not None:
-            layer.add(word, os.fspath(value) if isinstance(value, os.PathLike) else value, f"keyword {word}")
+            layer.add(word, os.fspath(value) if isinstance(value, os.PathLike) else value, f"Config(), {word}")
     return layer

@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from .errors import InvalidSetting, MissingExtra, SourceUnreadable
 
-__all__ = ["LogConfig", "Route", "read"]
+__all__ = ["LogConfig", "Route", "ini", "read"]
 
 _OURS_SERVER: Final = frozenset({"asgi_arbiter", "asgi_arbiter.arbiter", "asgi_arbiter.worker"})
 _OURS_ACCESS: Final = frozenset({"asgi_arbiter", "asgi_arbiter.access"})
@@ -117,14 +117,16 @@ class LogConfig:
 _cached: tuple[int, LogConfig] | None = None
 
 
-def read(given: str | Mapping[str, Any]) -> LogConfig:
-    """Read a logging configuration from a path, or take a dictionary as it is (embedded use).
+def read(given: str | Mapping[str, Any] | LogConfig) -> LogConfig:
+    """Read a logging configuration from a path, or take one that a program holds already (embedded use).
 
     Raises:
         SourceUnreadable: the file is missing, unreadable or malformed; the message has the place.
         MissingExtra: the file is YAML and PyYAML is not installed.
     """
     global _cached
+    if isinstance(given, LogConfig):
+        return given
     if isinstance(given, Mapping):
         return LogConfig("the given dictionary", dict(given), _names_in(given))
     if _cached is not None and _cached[0] != os.getpid() and _cached[1].source == given:
@@ -132,6 +134,11 @@ def read(given: str | Mapping[str, Any]) -> LogConfig:
     found = _read_file(given)
     _cached = (os.getpid(), found)
     return found
+
+
+def ini(text: str, source: str) -> LogConfig:
+    """A logging configuration in ini form from its text; ``source`` is its name in messages. Raises as `read` does."""
+    return LogConfig(source, text, _names_in_ini(source, text))
 
 
 def _read_file(path: str) -> LogConfig:
@@ -147,7 +154,7 @@ def _read_file(path: str) -> LogConfig:
         case ".yaml" | ".yml":
             content = _parse_yaml(path, text)
         case _:
-            return LogConfig(path, text, _names_in_ini(path, text))
+            return ini(text, path)
     if not isinstance(content, dict):
         raise SourceUnreadable(f"log_config: {path} must hold a mapping with the key version, found {_kind(content)}")
     return LogConfig(path, content, _names_in(content))

@@ -99,7 +99,7 @@ def configure(config: Config, *, identity: str) -> None:
     _state.identity = Identity(identity)
     _identify.text = identity
     given: object = config.log_config
-    chosen = logconfig.read(given) if isinstance(given, (str, dict)) and given else None
+    chosen = logconfig.read(given) if isinstance(given, (str, dict, logconfig.LogConfig)) and given else None
     _release()
     if chosen is not None:
         chosen.apply()

@@ -165,18 +165,23 @@ def _from_hook(config: Config) -> ssl.SSLContext:
     from .importer import import_object
     from .usertrace import user_traceback
 
-    hook: Any = import_object(config.ssl_context)
+    given: Any = config.ssl_context
+    hook = given if callable(given) else import_object(given)  # a program may hand over the function itself
     try:
         context = hook(config, lambda: _build(config))
     except ArbiterError:  # from the default context
         raise
     except Exception as problem:
         raise InvalidSetting(
-            f"ssl_context: {config.ssl_context} raised {type(problem).__name__}: {problem}",
+            f"ssl_context: {_name(given)} raised {type(problem).__name__}: {problem}",
             traceback_text=user_traceback(problem),
         ) from problem
     if not isinstance(context, ssl.SSLContext):
         raise InvalidSetting(
-            f"ssl_context: {config.ssl_context} returned a {type(context).__name__}, expected an ssl.SSLContext"
+            f"ssl_context: {_name(given)} returned a {type(context).__name__}, expected an ssl.SSLContext"
         )
     return context
+
+
+def _name(hook: Any) -> str:
+    return str(getattr(hook, "__qualname__", hook))

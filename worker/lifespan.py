@@ -115,6 +115,7 @@ class Lifespan:
         self._mode = config.lifespan
         self._startup_timeout = config.lifespan_startup_timeout or None
         self._shutdown_timeout = config.lifespan_shutdown_timeout or None
+        self._limit: asyncio.Timeout | None = None
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
         self._leave = asyncio.Event()
@@ -161,6 +162,12 @@ class Lifespan:
                     extra={"event": "lifespan_shutdown_timeout"},
                 )
             await self._end_task()
+
+    def hurry(self, timeout: float) -> None:
+        """Give the shutdown, under way or still to come, only ``timeout`` seconds from now or from its beginning."""
+        self._shutdown_timeout = min(timeout, self._shutdown_timeout or timeout)
+        if self.phase is _P.STOPPING and self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time() + timeout)
 
     # The application's side
 
@@ -242,7 +249,7 @@ class Lifespan:
     async def _wait_while(self, phases: frozenset[LifespanPhase] | set[LifespanPhase], timeout: float | None) -> None:
         """Return when the phase has left ``phases`` or after ``timeout`` seconds."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as self._limit:
                 while self.phase in phases:
                     self._moved.clear()
                     await self._moved.wait()

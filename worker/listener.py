@@ -83,6 +83,19 @@ class Listener:
         """What it is bound to, for log lines: ``127.0.0.1:8000``, ``[::1]:8000``, ``unix:/run/app.sock``."""
         return socket_name(self.socket) if self.socket.fileno() >= 0 else str(self.address)
 
+    @classmethod
+    def over(cls, sock: socket.socket, *, backlog: int = 2048) -> Listener:
+        """Serve on a socket that a program made: bound, listening or not yet. ``close`` closes this very object.
+
+        Raises:
+            BindError: it is closed, a connection, or of another type.
+        """
+        if sock.fileno() < 0:
+            raise BindError("cannot listen on a socket that is closed")
+        address = Address.descriptor(sock.fileno())
+        _make_listen(sock, address, backlog)
+        return cls(sock, address, adopted=True)
+
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""
         return self.socket.fileno()

@@ -183,7 +183,7 @@ def test_uvicorn_s_variables_are_read_as_uvicorn_reads_them() -> None:
 
 def test_keywords_may_be_none_and_paths() -> None:
     assert raw(keyword_layer({"limit_max_requests": None, "uds": Path("/x"), "port": 5})) == {"uds": "/x", "port": 5}
-    with pytest.raises(ConfigError, match=r'^keyword wrokers: no such setting "wrokers"; did you mean workers\?'):
+    with pytest.raises(ConfigError, match=r'^Config\(\), wrokers: no such setting "wrokers"; did you mean workers\?'):
         keyword_layer({"wrokers": 3})
 
 

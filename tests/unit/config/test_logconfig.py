@@ -177,3 +177,11 @@ def test_a_child_applies_what_its_parent_read(tmp_path: Path, monkeypatch: pytes
     monkeypatch.undo()
     with pytest.raises(SourceUnreadable):
         read(path)
+
+
+def test_a_program_may_hold_the_text_of_an_ini_file() -> None:
+    held = logconfig.ini(INI, "the given parser")
+    assert read(held) is held
+    assert held.names == {"", "uvicorn.error"}
+    with pytest.raises(SourceUnreadable, match=r"^log_config: the given parser has no section \[loggers\]"):
+        logconfig.ini("", "the given parser")

@@ -306,5 +306,5 @@ def test_keywords_are_settings_under_any_name_without_files_and_without_our_vari
     environment = {"WEB_CONCURRENCY": "3", "ASGI_ARBITER_TIMEOUT": "4", "PORT": "5"}
     loaded = configure({"app": "m:a", "host": "h", "limit_max_requests": 5, "uds": None}, environment=environment)
     assert loaded.config == Config(app="m:a", bind=("h:8000",), max_requests=5, workers=3)
-    with pytest.raises(ConfigError, match=r'^keyword workers: expected a whole number .* found "x"$'):
+    with pytest.raises(ConfigError, match=r'^Config\(\), workers: expected a whole number .* found "x"$'):
         configure({"workers": "x"}, environment={})

@@ -233,3 +233,15 @@ def test_a_hook_that_fails_is_named(files: Files, hooks: str) -> None:
     assert "in fails" in caught.value.traceback_text
     with pytest.raises(AppImportError):
         server_context(Config(ssl_context=f"{hooks}:missing"))
+
+
+def test_a_program_may_hand_over_the_function_itself(files: Files) -> None:
+    def own(config: Config, default: Any) -> ssl.SSLContext:
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def wrong(config: Config, default: Any) -> int:
+        return 5
+
+    given: Any = own
+    assert server_context(Config(ssl_context=given)) is not None
+    assert "wrong returned a int" in complaint(ssl_context=wrong)

@@ -296,3 +296,28 @@ def test_whatever_an_application_does_before_it_runs_has_a_meaning(phase: Lifesp
         LifespanEvent.TIMED_OUT,
     ):
         assert (phase, event) in TABLE
+
+
+def test_a_shutdown_can_be_hurried_while_it_runs_and_before() -> None:
+    async def hanging(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.Event().wait()
+
+    async def main(before: bool) -> LifespanPhase:
+        lifespan = Lifespan(hanging, Config())
+        await lifespan.startup()
+        if before:
+            lifespan.hurry(0.01)
+        stopping = asyncio.create_task(lifespan.shutdown())
+        while lifespan.phase is not LifespanPhase.STOPPING:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if not before:
+            lifespan.hurry(0.01)
+        await asyncio.wait_for(stopping, 5)
+        return lifespan.phase
+
+    assert asyncio.run(main(before=True)) is LifespanPhase.CLOSED
+    assert asyncio.run(main(before=False)) is LifespanPhase.CLOSED

@@ -255,3 +255,16 @@ def test_an_unnamed_socket_has_a_name_for_the_log() -> None:
     assert socket_name(first) == "unix:(unnamed)"
     first.close()
     second.close()
+
+
+def test_a_socket_of_a_program_s_own_is_made_to_listen_and_closed_as_that_object() -> None:
+    made = socket.socket()
+    made.bind(("127.0.0.1", 0))
+    listener = Listener.over(made, backlog=5)
+    with socket.create_connection(made.getsockname()):
+        assert listener.socket is made
+        assert listener.adopted
+    listener.close()
+    assert made.fileno() == -1
+    with pytest.raises(BindError, match="a socket that is closed"):
+        Listener.over(made)
