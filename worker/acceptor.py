@@ -20,7 +20,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from .fairness import PATIENCE, Fairness
-from .loop_acceptor import LoopAcceptor
+from .loop_acceptor import LoopAcceptor, descriptors
 
 if TYPE_CHECKING:
     import socket
@@ -47,10 +47,6 @@ class Acceptor(Protocol):
     @property
     def pending(self) -> int:
         """Connections accepted and not yet handed to a protocol (TLS handshakes under way, mostly)."""
-
-    @property
-    def accepted(self) -> int:
-        """Connections accepted so far, as far as this way can know."""
 
     async def start(self, listeners: Sequence[Listener]) -> None:
         """Begin to accept."""
@@ -88,10 +84,13 @@ def choose(setup: ConnectionSetup, factory: ProtocolFactory, rivals: tuple[Pulse
             setup, most=config.worker_connections, fairness=Fairness(board, slot), tell=board.writer(slot).count
         )
     is_uvloop = type(setup.context.loop).__module__.startswith("uvloop")
-    # TLS needs our own accept so that the drain sees the handshakes under way.
-    if is_uvloop and not setup.is_encrypted and not config.worker_connections:
-        return LoopAcceptor(setup, factory, config.backlog)
-    return OwnAcceptor(setup, most=config.worker_connections)
+    own = OwnAcceptor(setup, most=config.worker_connections)
+    # TLS needs our own accept so that the drain sees the handshakes under way; few descriptors need it because libuv
+    # accepts a whole backlog in one go.
+    has_plenty = descriptors() > 4 * config.backlog
+    if is_uvloop and has_plenty and not setup.is_encrypted and not config.worker_connections:
+        return LoopAcceptor(setup, factory, own, most=descriptors() // 2)
+    return own
 
 
 class OwnAcceptor:
@@ -111,7 +110,7 @@ class OwnAcceptor:
         self._fairness = fairness
         self._most = most
         self._tell = tell
-        self._listeners: Sequence[Listener] = ()
+        self.listeners: Sequence[Listener] = ()
         self._timer: asyncio.TimerHandle | None = None
         self._has_yielded = False
         self._told_exhausted = False
@@ -119,29 +118,34 @@ class OwnAcceptor:
 
     @property
     def pending(self) -> int:
+        """Connections accepted and not yet handed to a protocol."""
         return self._setup.pending
 
-    @property
-    def accepted(self) -> int:
-        return self._setup.accepted
-
     async def start(self, listeners: Sequence[Listener]) -> None:
-        self._listeners = listeners
+        """Begin to accept."""
+        self.begin(listeners)
+
+    def begin(self, listeners: Sequence[Listener]) -> None:
+        """The same without waiting for anything."""
+        self.listeners = listeners
         self._listen()
 
     def stop(self, *, empty_queue: bool) -> None:
+        """Accept no more and close this process's copies of the listeners."""
         if self.phase is AcceptorPhase.STOPPED:
             return
         self._pause(AcceptorPhase.STOPPED)
         if empty_queue:
-            self._setup.empty(self._listeners)
-        for listener in self._listeners:
+            self._setup.empty(self.listeners)
+        for listener in self.listeners:
             listener.close()
 
     def abort(self) -> None:
+        """Give up the connections that are not set up yet."""
         self._setup.abort()
 
     def refresh(self, now: float) -> None:
+        """Look at the siblings, once a second."""
         if self._fairness is not None:
             recently = self._setup.accepted - self._accepted_before
             self._accepted_before = self._setup.accepted
@@ -152,13 +156,13 @@ class OwnAcceptor:
 
     def _listen(self) -> None:
         self.phase = AcceptorPhase.ACCEPTING
-        for listener in self._listeners:
+        for listener in self.listeners:
             self._context.loop.add_reader(listener.fileno(), self._readable, listener.socket)
 
     def _pause(self, phase: AcceptorPhase, delay: float | None = None) -> None:
         """Look away from the sockets, which go on being readable, and come back after ``delay`` seconds."""
         if self.phase is AcceptorPhase.ACCEPTING:
-            for listener in self._listeners:
+            for listener in self.listeners:
                 self._context.loop.remove_reader(listener.fileno())
         self.phase = phase
         if self._timer is not None:
@@ -174,8 +178,6 @@ class OwnAcceptor:
 
     def _readable(self, sock: socket.socket) -> None:
         fairness = self._fairness
-        may_yield = fairness is not None and not self._has_yielded
-        self._has_yielded = False
         batch = BIG_BATCH if fairness is None or fairness.short_lived else BATCH
         try:
             for _ in range(batch):
@@ -183,9 +185,10 @@ class OwnAcceptor:
                 if self._most and mine >= self._most:
                     self._pause(AcceptorPhase.FULL, _FULL_POLL)
                     break
-                if may_yield and fairness is not None and fairness.is_ahead(mine):
+                if fairness is not None and not self._has_yielded and fairness.is_ahead(mine):
                     self._pause(AcceptorPhase.YIELDING, PATIENCE)
                     break
+                self._has_yielded = False  # patience buys one connection
                 if not self._setup.take(sock):
                     break
                 self._told_exhausted = False
