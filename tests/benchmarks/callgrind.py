@@ -35,15 +35,25 @@ CONNECTIONS = 16
 REQUESTS = 600
 TOLERANCE = 1.05
 FUNCTIONS = 30
-WORKLOADS = {"hello": (), "headers": BROWSER_HEADERS}
+HELLO = b"Hello, world!\n"
+BODY = b"x" * 1024
 HOW_TO_GET_IT = "The instruction count needs valgrind on the PATH (Debian, Ubuntu: apt-get install valgrind)."
 
 Counts = dict[str, dict[str, int]]
 
 
-def request_bytes(headers: Sequence[str]) -> bytes:
-    """A GET with these header lines after Host."""
-    return "\r\n".join(("GET / HTTP/1.1", "Host: 127.0.0.1:8000", *headers, "", "")).encode()
+def request_bytes(line: str, headers: Sequence[str] = (), body: bytes = b"") -> bytes:
+    """A request with these header lines after Host."""
+    length = [f"Content-Length: {len(body)}"] if body else []
+    return "\r\n".join((line, "Host: 127.0.0.1:8000", *headers, *length, "", "")).encode() + body
+
+
+WORKLOADS = {
+    "hello": (request_bytes("GET / HTTP/1.1"), HELLO),
+    "headers": (request_bytes("GET / HTTP/1.1", BROWSER_HEADERS), HELLO),
+    "post": (request_bytes("POST /echo HTTP/1.1", body=BODY), BODY),
+}
+"""What is sent, and how the answer ends."""
 
 
 def total(text: str) -> int:
@@ -70,7 +80,7 @@ def compare(kept: Sequence[dict[str, Any]], python: str, counts: Counts) -> list
     ]
 
 
-def _drive(server: Server, request: bytes) -> None:
+def _drive(server: Server, request: bytes, end: bytes) -> None:
     """600 requests over 16 connections: each round sends on all of them before it reads any answer."""
     connections = [server.connect(60) for _ in range(CONNECTIONS)]
     left = REQUESTS
@@ -80,7 +90,7 @@ def _drive(server: Server, request: bytes) -> None:
             connection.sendall(request)
         for connection in batch:
             answer = b""
-            while not answer.endswith(b"Hello, world!\n"):
+            while not answer.endswith(end):
                 part = connection.recv(4096)
                 if not part:
                     raise StartFailed(f"closed after {answer!r}")
@@ -106,13 +116,12 @@ def count(environment: Environment, peer: Peer, folder: Path, *, functions: bool
     launch = Launch("raw:app", free_port())
     with Server(peer, launch, environment, cores, log, prefix=prefix, limit=180) as server:
         worker = max(server.workers())
-        for name, headers in WORKLOADS.items():
-            request = request_bytes(headers)
-            _drive(server, request)
+        for name, (request, end) in WORKLOADS.items():
+            _drive(server, request, end)
             before = set(folder.glob(f"{peer.name}.*"))
             _control("-z", str(worker))
             _control("-i", "on", str(worker))
-            _drive(server, request)
+            _drive(server, request, end)
             _control("-i", "off", str(worker))
             _control("-d", name, str(worker))
             dumps = [path for path in set(folder.glob(f"{peer.name}.*")) - before if path.stat().st_size]

@@ -40,5 +40,12 @@ def test_a_release_is_kept_once_per_python() -> None:
 
 
 def test_a_request_is_complete() -> None:
-    assert callgrind.request_bytes(()) == b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n"
-    assert callgrind.request_bytes(("A: b",)).endswith(b"\r\nA: b\r\n\r\n")
+    get = callgrind.request_bytes("GET / HTTP/1.1", ("A: b",))
+    assert get == b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nA: b\r\n\r\n"
+    post = callgrind.request_bytes("POST / HTTP/1.1", body=b"abc")
+    assert post.endswith(b"\r\nContent-Length: 3\r\n\r\nabc")
+
+
+def test_the_answer_to_a_post_ends_with_what_was_sent() -> None:
+    request, end = callgrind.WORKLOADS["post"]
+    assert request.endswith(end)
