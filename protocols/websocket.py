@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from websockets.extensions.permessage_deflate import PerMessageDeflate
-from websockets.frames import CONT, TEXT, Frame
-from websockets.protocol import OPEN
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from .ws_connection import WebSocketConnection
 from .ws_core import FrameError, MessageBuffer
 from .ws_deflate import MEMORY_LEVEL, Deflate
-from .ws_frames import TEXT as TEXT_OPCODE
+from .ws_frames import TEXT
 
 if TYPE_CHECKING:
     from .base import ConnectionContext, Upgrade
@@ -26,7 +26,7 @@ class WebsocketsCore:
     __slots__ = ("_inner", "_message")
 
     def __init__(self, *, max_size: int, deflate: Deflate | None) -> None:
-        self._inner = ServerProtocol(state=OPEN, max_size=max_size or None)
+        self._inner = ServerProtocol(state=State.OPEN, max_size=max_size or None)
         self._message = MessageBuffer()
         if deflate is not None:
             self._inner.extensions = [
@@ -48,13 +48,13 @@ class WebsocketsCore:
             raise FrameError(int(inner.close_sent.code), inner.close_sent.reason)
         (event,) = inner.events_received()
         assert isinstance(event, Frame), "nothing else comes after the handshake"
-        if event.opcode is not CONT:
-            self._message.start(text=event.opcode is TEXT)
+        if event.opcode is not Opcode.CONT:
+            self._message.start(text=event.opcode is Opcode.TEXT)
         return self._message.add(event.data, last=event.fin)
 
     def compress(self, opcode: int, payload: bytes, /) -> bytes:
         """See ``FrameCore``."""
-        if opcode == TEXT_OPCODE:
+        if opcode == TEXT:
             self._inner.send_text(payload)
         else:
             self._inner.send_binary(payload)

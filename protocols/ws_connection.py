@@ -22,7 +22,7 @@ from .ws_denial import Denial, plain
 from .ws_frames import close_payload, frame_head
 from .ws_handshake import Handshake, HandshakeRefused, check, response
 from .ws_reader import FrameReader
-from .ws_session import Phase, Session
+from .ws_session import Phase, Session, leaving_code
 
 if TYPE_CHECKING:
     from .base import ConnectionContext, Upgrade
@@ -96,7 +96,7 @@ class WebSocketConnection(FrameReader):
             return
         upgrade.scope["subprotocols"] = list(self._handshake.subprotocols)
         if context.draining:
-            self.session.leave(_leaving_code(context.draining))
+            self.session.leave(leaving_code(context.draining))
         self.session.start()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -264,7 +264,7 @@ class WebSocketConnection(FrameReader):
         elif self.session.phase is not _OPEN:
             return
         elif self._leave_at and tick >= self._leave_at:
-            self.session.leave(_leaving_code(self.context.draining))
+            self.session.leave(leaving_code(self.context.draining))
         elif self._pong_by:
             if self._is_held:  # nobody reads, so no pong can have been seen
                 self._pong_by = max(self._pong_by, tick + 1)
@@ -292,13 +292,13 @@ class WebSocketConnection(FrameReader):
         if delay and self.session.phase is _OPEN:
             self._leave_at = self.context.tick + delay
         else:
-            self.session.leave(_leaving_code(reason))
+            self.session.leave(leaving_code(reason))
 
     def abort(self) -> None:
         """See ``Connection``. A peer that reads still gets a close frame."""
         self.session.cancel()
         if self.session.phase is _OPEN and not self.transport.get_write_buffer_size():
-            code = _leaving_code(self.context.draining or "shutdown")
+            code = leaving_code(self.context.draining or "shutdown")
             self._write_close(close_payload(code))
             self.session.end(code)
             self._shut()
@@ -375,8 +375,3 @@ class WebSocketConnection(FrameReader):
                 messages_out=session.messages_out,
             )
         )
-
-
-def _leaving_code(reason: str) -> int:
-    """RFC 6455 section 7.4.1 and the registry: 1001 for going away, 1012 for a restart."""
-    return 1001 if reason == "shutdown" else 1012

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .asgi import Message, Scope
     from .base import ConnectionContext
 
-__all__ = ["Phase", "Session", "Wire"]
+__all__ = ["Phase", "Session", "Wire", "leaving_code"]
 
 log = logging.getLogger("asgi_arbiter.worker")
 
@@ -338,7 +338,12 @@ class Session:
 
     def _leaving_code(self) -> int:
         """For a task that was cancelled: by a drain, or by the application itself."""
-        return {"": 1011, "shutdown": 1001}.get(self.context.draining, 1012)
+        return leaving_code(self.context.draining) if self.context.draining else 1011
+
+
+def leaving_code(reason: str) -> int:
+    """What a worker that leaves says: 1001 if nobody comes after it, 1012 at a restart (the registry of close codes)."""
+    return 1001 if reason in ("shutdown", "orphaned") else 1012
 
 
 def _is_only_disconnect(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ The reference is the whole sans-I/O connection of ``websockets``, given the byte
 from __future__ import annotations
 
 import codecs
+import itertools
 import zlib
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Opcode
-from websockets.protocol import OPEN
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from asgi_arbiter.protocols.websocket import WebsocketsCore
@@ -87,7 +88,7 @@ class SlowReader(Reader):
 
 def reference(stream: bytes, *, deflate: bool, limit: int = LIMIT) -> Outcome:
     """What the library makes of it."""
-    inner = ServerProtocol(state=OPEN, max_size=limit)
+    inner = ServerProtocol(state=State.OPEN, max_size=limit)
     if deflate:
         inner.extensions = [PerMessageDeflate(False, False, 15, 15)]
     outcome: Outcome = []
@@ -179,7 +180,7 @@ def joined(parts: tuple[list[bytes], list[bytes], bytes]) -> bytes:
 
 def read(reader: Reader, stream: bytes, cuts: list[int]) -> Outcome:
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         reader.data_received(stream[start:stop])
     return reader.outcome
 

@@ -188,7 +188,7 @@ def test_an_application_that_raises_after_the_accept_closes_with_1011(caplog: py
 def test_an_application_that_is_cancelled_closes_with_the_reason_of_the_drain(
     draining: str, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session, said = converse(echo, lambda s: s.cancel(), draining=draining)
+    _session, said = converse(echo, lambda s: s.cancel(), draining=draining)
     assert said[-2:] == [("close", code, ""), ("ended",)]
     assert caplog.text == ""
 
@@ -222,7 +222,7 @@ def test_sending_to_a_peer_that_is_gone_raises_an_oserror_that_is_not_logged(cap
         assert await receive() == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
         await send(TEXT)
 
-    session, said = converse(app, lambda s: s.end(1006))
+    _session, said = converse(app, lambda s: s.end(1006))
     assert said[-1] == ("ended",)
     assert caplog.text == ""
     assert issubclass(ClientDisconnected, OSError)
@@ -303,7 +303,7 @@ def test_the_queue_is_full_at_its_number_and_has_room_again_at_half() -> None:
 
     gate = asyncio.Event()
     events: list[str] = []
-    session, said = converse(
+    _session, said = converse(
         app,
         lambda s: full.extend(s.deliver({"type": "websocket.receive", "text": "x"}) for _ in range(4)),
         lambda s: gate.set(),
