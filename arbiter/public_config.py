@@ -1,0 +1,304 @@
+"""``asgi_arbiter.Config``: an application and its settings, as a program writes them. Takes every keyword of uvicorn's.
+
+Keywords go through the same table, conversions and rules as settings files (``config``). Rules:
+
+* what only a program can hand over (the application object, a dictionary for logging, functions) is kept beside the
+  settings and put into their frozen form at the end;
+* ``None`` is "not given", with two exceptions of uvicorn's: ``log_config=None`` leaves logging alone, and
+  ``ws_ping_interval=None`` or ``ws_ping_timeout=None`` is off;
+* logging is set up when a ``Config`` is made, as uvicorn does it, so that a program can change it afterwards; the root
+  logger is not touched;
+* attributes can be read under every name of a setting and changed until the server starts; a change is checked at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from asgi_arbiter.config import AddressKind, InvalidSetting, Loaded, UnknownSetting, configure
+from asgi_arbiter.config.settings import ADDRESS_PARTS, names, options
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    import ssl
+    from configparser import RawConfigParser
+    from typing import IO, Unpack
+
+    from asgi_arbiter.config import Config as Settings
+    from asgi_arbiter.config.logconfig import LogConfig
+
+    from .public_options import Application, Options
+
+__all__ = ["Config", "UnknownKeyword"]
+
+_LIVE = {"callback_notify": None, "timeout_notify": 30.0, "ssl_context_factory": None}
+"""Keywords of uvicorn's that are no settings, with their defaults."""
+_AS_GIVEN = {"app", "log_config", "log_level", "headers"}
+"""Settings that a program reads as it wrote them."""
+_LEVELS = {5: "trace", 10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
+_HANDS_OFF: dict[str, Any] = {"version": 1, "incremental": True, "root": {}}
+"""For workers: a configuration of logging that changes nothing and sends our lines up to the program's own handlers."""
+_ARBITERS = {"daemon", "pidfile", "user", "group", "umask", "proc_name", "chdir", "preload_app"}
+"""Settings of a process that belongs to the server alone."""
+
+
+class UnknownKeyword(UnknownSetting, TypeError):
+    """A keyword that no setting has; the message names the nearest one."""
+
+
+class Config:
+    """The application and its settings. ``Config("main:app", port=5000, log_level="info")``.
+
+    Raises:
+        UnknownKeyword: (a ``TypeError``) no such keyword.
+        ConfigError: a value or a combination of values is impossible; one line that names the keyword.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        host: str | None = None,
+        port: int | None = None,
+        uds: str | os.PathLike[str] | None = None,
+        fd: int | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        parts = {"host": host, "port": port, "uds": uds, "fd": fd}
+        self._given: dict[str, Any] = {"app": app, **parts, **options}
+        self.checked: Loaded = _Programmed.of(self, self._given)
+        """The settings with the source of each, and the warnings."""
+        self.loaded = False
+        """Whether ``load`` was called."""
+        self.loaded_app: Any = None
+        """The application, adapted to ASGI 3, once loaded."""
+        self.ssl: ssl.SSLContext | None = None
+        """The TLS context, once loaded. A program may put its own here."""
+        self.configure_logging()
+        if not self.for_arbiter:  # else the workers do it
+            from asgi_arbiter.config.envfile import load_environment
+
+            load_environment(self.settings)
+
+    # Settings
+
+    @property
+    def settings(self) -> Settings:
+        """The frozen settings that the server works with."""
+        return self.checked.config
+
+    def __getattr__(self, name: str) -> Any:
+        given = self.__dict__.get("_given")
+        if given is None or name.startswith("__"):
+            raise AttributeError(name)
+        if name in _LIVE:
+            return _LIVE[name] if given.get(name) is None else given[name]
+        if name in ADDRESS_PARTS:
+            return _address_part(self.settings, name)
+        setting = names().get(name)
+        if setting is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return given[name] if setting in _AS_GIVEN and name in given else getattr(self.settings, setting)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setting = names().get(name, name)
+        if setting != "app" and name not in _LIVE and name not in ADDRESS_PARTS and name not in names():
+            object.__setattr__(self, name, value)
+            return
+        rest = {word: old for word, old in self._given.items() if names().get(word, word) != setting}
+        if name in ADDRESS_PARTS:
+            rest.pop("bind", None)
+        changed = {**rest, name: value}
+        self.checked = _Programmed.of(self, changed)
+        self._given = changed
+
+    @property
+    def is_ssl(self) -> bool:
+        """Whether connections are encrypted."""
+        return bool(self.ssl or self.settings.certfile or self.settings.ssl_context)
+
+    @property
+    def should_reload(self) -> bool:
+        """Whether changed files start new workers; ``run`` does that, ``Server`` does not."""
+        return isinstance(self.app, str) and self.settings.reload
+
+    @property
+    def use_subprocess(self) -> bool:
+        """Whether ``run`` starts worker processes."""
+        return self.settings.reload or self.settings.workers > 1
+
+    @property
+    def for_arbiter(self) -> tuple[str, ...]:
+        """The given settings that only worker processes under an arbiter can have, as ``workers=4``."""
+        settings, default = self.settings, type(self.settings)()
+        wanted = _ARBITERS | {name for name, option in options().items() if option.section == "Hooks"} - {"ssl_context"}
+        found = [name for name in sorted(wanted) if getattr(settings, name) != getattr(default, name)]
+        numbers = [f"workers={settings.workers}"] if settings.workers > 1 else []
+        return (*numbers, *(["reload"] if settings.reload else []), *found)
+
+    # What uvicorn's has as methods
+
+    def configure_logging(self) -> None:
+        """Set up our loggers as the settings say. Does nothing with ``log_config=None``."""
+        if not self.leaves_logging_alone:
+            from asgi_arbiter.config import logs
+
+            logs.configure(self.settings, identity=f"server pid={os.getpid()}")
+
+    @property
+    def leaves_logging_alone(self) -> bool:
+        """Whether the program has its own configuration of logging."""
+        return "log_config" in self._given and self._given["log_config"] is None
+
+    def load(self) -> None:
+        """Import the application and make the TLS context. Repeating it does nothing.
+
+        Raises:
+            AppImportError: the application cannot be imported; ``traceback_text`` has the user's traceback.
+            ConfigError: a certificate or a key cannot be used.
+        """
+        if self.loaded:
+            return
+        from asgi_arbiter.config.importer import load_application, prepare_path
+        from asgi_arbiter.config.tls import server_context
+
+        settings = self.settings
+        if settings.app_dir or settings.pythonpath:  # else the program's own path holds, as in uvicorn
+            prepare_path(settings)
+        self.loaded_app = load_application(settings)
+        self.ssl = self.ssl or server_context(settings)
+        self.loaded = True
+
+    def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
+        """The function that makes the event loop."""
+        from asgi_arbiter.worker import loops
+
+        return loops.factory(self.settings.loop)
+
+    def setup_event_loop(self) -> None:
+        """Nothing: the loop is chosen by who starts it. Older programs call it."""
+
+    def bind_socket(self) -> socket.socket:
+        """A listening socket for ``Server.run(sockets=[...])``; a program that forks may share it.
+
+        Raises:
+            BindError: it cannot be opened.
+        """
+        from asgi_arbiter.worker import Listener
+
+        opened = Listener.bind(self.settings.addresses[0], self.settings).socket
+        opened.set_inheritable(True)
+        return opened
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Programmed(Loaded):
+    """Settings of a program. A reload has the program's own words again, and the environment of now."""
+
+    program: Config
+
+    @classmethod
+    def of(cls, program: Config, given: Mapping[str, Any]) -> _Programmed:
+        words = {name: value for name, value in given.items() if name not in _LIVE}
+        objects: dict[str, Any] = {}
+        if not isinstance(words["app"], str):
+            objects["app"] = words.pop("app")
+        if "log_config" in words:
+            _take_log_config(words, objects)
+        if given.get("ssl_context_factory") is not None:
+            objects["ssl_context"] = _factory(program, given["ssl_context_factory"])
+        words = {name: _spoken(name, value) for name, value in words.items()}
+        try:
+            loaded = configure(words)
+        except UnknownSetting as error:
+            raise UnknownKeyword(str(error)) from None
+        config = dataclasses.replace(loaded.config, **objects)
+        return cls(config, loaded.sources, loaded.warnings, loaded.notices, loaded.invocation, program)
+
+    def reload(self) -> Loaded:
+        return _Programmed.of(self.program, self.program._given)
+
+
+def _spoken(name: str, value: Any) -> Any:
+    """uvicorn's forms of a value in those of the table."""
+    setting = names().get(name, name)
+    if setting in ("ws_ping_interval", "ws_ping_timeout"):
+        return 0.0 if value is None else value
+    if value is None:
+        return None
+    if setting == "log_level" and isinstance(value, int) and not isinstance(value, bool):
+        return next((word for number, word in _LEVELS.items() if value <= number), "critical")
+    if setting == "headers" and isinstance(value, (list, tuple, Mapping)):
+        pairs = value.items() if isinstance(value, Mapping) else value
+        return [item if isinstance(item, str) else _header(item) for item in pairs]
+    if setting in ("env_file", "reload_dirs", "reload_includes", "reload_excludes"):
+        several = value if isinstance(value, (list, tuple, set)) else [value]  # never split at commas, as in uvicorn
+        return [os.fspath(item) if isinstance(item, os.PathLike) else item for item in several]
+    if setting == "workers" and value == 0:
+        return None
+    return value
+
+
+def _header(pair: Any) -> str:
+    try:
+        name, value = (part.decode("latin-1") if isinstance(part, bytes) else str(part) for part in pair)
+    except (TypeError, ValueError):
+        raise InvalidSetting(f"Config(), headers: expected pairs of name and value, found {pair!r}") from None
+    return f"{name}:{value}"
+
+
+def _take_log_config(words: dict[str, Any], objects: dict[str, Any]) -> None:
+    """Everything that uvicorn takes as ``log_config``; a path is left among the words."""
+    given = words["log_config"]
+    if isinstance(given, (str, os.PathLike)):
+        return
+    del words["log_config"]
+    if given is None:
+        objects["log_config"] = _HANDS_OFF
+    elif isinstance(given, Mapping):
+        objects["log_config"] = dict(given)
+    else:
+        objects["log_config"] = _ini(given)
+
+
+def _ini(given: RawConfigParser | IO[Any]) -> LogConfig:
+    from configparser import RawConfigParser
+
+    from asgi_arbiter.config import logconfig
+
+    if isinstance(given, RawConfigParser):
+        written = io.StringIO()
+        given.write(written)
+        return logconfig.ini(written.getvalue(), "the given parser")
+    if hasattr(given, "read"):
+        text = given.read()
+        return logconfig.ini(text if isinstance(text, str) else text.decode(), str(getattr(given, "name", "the file")))
+    raise InvalidSetting(f"Config(), log_config: expected a dictionary, a path or None, found {given!r}")
+
+
+def _factory(program: Config, factory: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:
+    """uvicorn's function for a TLS context, which wants the ``Config`` of the program."""
+
+    def ssl_context_factory(_settings: Settings, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        return factory(program, default)
+
+    return ssl_context_factory
+
+
+def _address_part(settings: Settings, name: str) -> Any:
+    """uvicorn's four attributes for the one address; of several addresses the first."""
+    address = settings.addresses[0]
+    match name, address.kind:
+        case "host", AddressKind.TCP:
+            return address.host
+        case "port", AddressKind.TCP:
+            return address.port
+        case "uds", AddressKind.UNIX:
+            return address.path
+        case "fd", AddressKind.FD:
+            return address.fd
+    return {"host": "127.0.0.1", "port": 8000}.get(name)
