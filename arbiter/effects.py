@@ -91,6 +91,7 @@ class Effects:
         board: PulseBoard,
         notifier: Notifier,
         hooks: Hooks,
+        daemon: Daemon | None = None,
     ) -> None:
         self._load = load
         self._listeners = listeners
@@ -104,7 +105,7 @@ class Effects:
         self._poll = select.poll()
         self._poll.register(self._wakeup.reader, select.POLLIN)
         self._pid = os.getpid()
-        self._extra: tuple[int, ...] = ()
+        self._daemon = daemon
 
     # --- the world, as events ----------------------------------------------------------------------------------------
 
@@ -114,14 +115,11 @@ class Effects:
 
     def watch(self, watcher: Watcher) -> None:
         """Let a child tell of changed files."""
-        watcher.pid = self._fork(lambda: watcher.run(self._pid), (*self._private(), watcher.reader))
+        inherited = (*self._private(), watcher.reader, *self._listeners.descriptors())
+        watcher.pid = self._fork(lambda: watcher.run(self._pid), inherited)
         watcher.close_writer()
         self._watcher = watcher
         self._poll.register(watcher.reader, select.POLLIN)
-
-    def keep_from_workers(self, *descriptors: int) -> None:
-        """Descriptors of ours that a forked worker closes."""
-        self._extra += descriptors
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -289,11 +287,14 @@ class Effects:
     # --- children ----------------------------------------------------------------------------------------------------
 
     def _private(self) -> tuple[int, ...]:
-        """What no child may keep: a sibling's mailbox end would hide the death of the arbiter from that sibling."""
+        """What no child may keep: a sibling's mailbox end would hide the death of the arbiter from that sibling. Asked
+        anew for each fork, since a number that was closed may be another descriptor by now."""
         mailboxes = [child.mailbox.fileno() for child in self._children.values()]
         watcher = [self._watcher.reader] if self._watcher is not None and not self._watcher.is_closed else []
-        ours = [self._wakeup.reader, self._wakeup.writer]
-        return (*mailboxes, *watcher, *ours, *self._notifier.descriptors(), *self._extra)
+        ours = [self._wakeup.reader, self._wakeup.writer, *self._notifier.descriptors()]
+        if self._daemon is not None and self._daemon.writer >= 0:
+            ours.append(self._daemon.writer)
+        return (*mailboxes, *watcher, *ours)
 
     def _spawn(self, order: act.Spawn) -> ev.Event:
         self._hooks.call("pre_fork", order)

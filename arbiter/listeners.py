@@ -96,6 +96,10 @@ class ListenerSet:
         mine = self.of(generation)
         return tuple(listener.fileno() for listener in self._open.values() if listener not in mine)
 
+    def descriptors(self) -> tuple[int, ...]:
+        """All of them, for a child that serves nobody."""
+        return tuple(listener.fileno() for listener in (*self._open.values(), *self._adopted))
+
     def keep(self, generation: int | None) -> None:
         """Close what ``generation`` does not use (with ``None``: all), removing the socket files that are ours."""
         wanted = self._used.get(generation, ()) if generation is not None else ()

@@ -128,9 +128,14 @@ class Arbiter:
         hooks = Hooks(config, os.getpid())
         hooks.server.address = self.addresses
         board = PulseBoard(board_slots(config.workers))
-        effects = Effects(load=self._load, listeners=self._listeners, board=board, notifier=self._notifier, hooks=hooks)
-        if self._daemon is not None:
-            effects.keep_from_workers(self._daemon.writer)
+        effects = Effects(
+            load=self._load,
+            listeners=self._listeners,
+            board=board,
+            notifier=self._notifier,
+            hooks=hooks,
+            daemon=self._daemon,
+        )
         effects.install_signals()
         try:
             hooks.call("on_starting")

@@ -169,7 +169,6 @@ def _why(generation: Generation, handle: WorkerHandle, leader: Generation) -> Re
 def _spawn(fleet: Fleet, now: float) -> list[Action]:
     if fleet.phase not in SPAWNING or fleet.fork_hold_until > now:
         return []
-    room = min(fleet.ceiling() - len(fleet.living()), len(fleet.free_slots()))
     wanted: list[Generation] = []
     candidate, current = fleet.candidate(), fleet.current()
     if candidate is None or candidate.state is GenerationState.CANDIDATE:
@@ -177,7 +176,10 @@ def _spawn(fleet: Fleet, now: float) -> list[Action]:
     if candidate is not None:
         wish = candidate.wish if candidate.state is GenerationState.ROLLING else 1
         wanted += [candidate] * (wish - len(fleet.living(candidate)))
+    if not wanted:
+        return []
     slots = fleet.free_slots()
+    room = min(fleet.ceiling() - len(fleet.living()), len(slots))
     taken: dict[int, set[int]] = {}
     actions: list[Action] = []
     for generation in wanted[: max(0, room)]:

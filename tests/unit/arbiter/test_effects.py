@@ -284,6 +284,24 @@ def test_a_remark_below_the_level_costs_nothing(rig: Rig, caplog: pytest.LogCapt
     assert caplog.records == []
 
 
+def test_a_descriptor_that_was_closed_is_not_closed_in_the_next_worker(rig: Rig) -> None:
+    """Its number may belong to that worker's own mailbox by then."""
+    reader, writer = os.pipe()
+    daemon = rig.effects._daemon = Daemon(writer)
+    assert writer in rig.effects._private()
+    daemon.report(0)
+    assert writer not in rig.effects._private()
+    os.close(reader)
+
+
+def test_a_worker_closes_every_end_that_is_not_its_own(rig: Rig) -> None:
+    rig.worker(7)
+    rig.worker(8)
+    private = rig.effects._private()
+    mailboxes = {child.mailbox.fileno() for child in rig.effects._children.values()}
+    assert mailboxes | {rig.effects._wakeup.reader, rig.effects._wakeup.writer} == set(private)
+
+
 # The child's side
 
 

@@ -99,6 +99,14 @@ def test_a_worker_closes_what_its_generation_does_not_use() -> None:
     assert listeners.others(1) == (opened.all[B].fileno(),)
 
 
+def test_a_child_that_serves_nobody_can_close_them_all() -> None:
+    opened = Opened()
+    listeners = opened.set()
+    listeners.open(1, config(A))
+    listeners.open(2, config(A, B))
+    assert listeners.descriptors() == (opened.all[A].fileno(), opened.all[B].fileno())
+
+
 def test_at_the_end_everything_is_closed_and_it_may_be_repeated() -> None:
     opened = Opened()
     listeners = opened.set()
