@@ -447,7 +447,9 @@ class RequestCycle:
         phase = self.phase
         if phase is COMPLETE or phase is DISCONNECTED or phase is ABORTED:
             return
-        if phase is WAITING:
+        if self._link.half_closed:
+            self._leave()
+        elif phase is WAITING:
             self._complain("the application returned without sending a response")
             self.answer_error()
         elif phase is STARTED:
@@ -462,8 +464,10 @@ class RequestCycle:
         """The application raised: tell the operator, and the client if that is still possible."""
         phase = self.phase
         if phase is DISCONNECTED and (isinstance(error, CancelledError) or is_departure(error)):
-            # It was told that the client is gone, and left.
-            log.debug("the application left after the disconnect", extra={"event": "application_left"})
+            self._leave()
+            return
+        if phase in _LIVE and self._link.half_closed and is_departure(error):
+            self._leave()
             return
         if isinstance(error, CancelledError):
             if phase in _LIVE:
@@ -485,6 +489,13 @@ class RequestCycle:
         elif phase in _LIVE:
             self.phase = ABORTED
             self._link.cut(self)
+
+    def _leave(self) -> None:
+        """The application was told that the client is gone, and left without an answer: nobody's mistake."""
+        log.debug("the application left after the disconnect", extra={"event": "application_left"})
+        if self.phase in _LIVE:
+            self._link.cut(self)  # which asks how far the response has come
+            self.phase = ABORTED
 
     def answer_error(self) -> None:
         """A 500 in place of the response that did not come, or a 504 if it took too long."""

@@ -30,12 +30,9 @@ class MisusedByApplication(RuntimeError):
 
 
 def is_departure(error: BaseException) -> bool:
-    """Whether what an application raised says only that its client has left, which is nobody's mistake: an ``OSError``
-    as ``send`` raises it, what a framework made of that (Starlette raises ``ClientDisconnect`` while it handles ours),
-    or a group of nothing else (a task group). Another error raised on the way out is none."""
+    """Whether what an application raised, once its client was gone, says only that: it is what ``send`` raised, what a
+    framework makes of that or of ``http.disconnect`` (Starlette: ``ClientDisconnect``, ``WebSocketDisconnect``), or a
+    group of nothing else (a task group). Any other error is a mistake, also one made on the way out."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_departure(each) for each in error.exceptions)
-    if isinstance(error, OSError):
-        return True
-    origin = error.__cause__ or error.__context__
-    return isinstance(origin, ClientDisconnected) and "Disconnect" in type(error).__name__
+    return isinstance(error, ClientDisconnected | ConnectionError) or "Disconnect" in type(error).__name__

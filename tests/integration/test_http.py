@@ -162,12 +162,16 @@ def test_an_answer_before_the_end_of_the_body_does_not_disturb_the_next_request(
 # Clients that leave.
 
 
-def test_an_application_is_told_that_its_client_has_left(wire: Wire, tmp_path: Path) -> None:
+def test_an_application_is_told_that_its_client_has_left(server: ServerProcess, wire: Wire, tmp_path: Path) -> None:
     begun, told = tmp_path / "begun", tmp_path / "told"
     wire.send(request("GET", f"/left?begun={begun}&told={told}"))
     eventually(begun.exists, "the application waits")
     wire.close()
     eventually(lambda: told.exists() and told.read_text() == "http.disconnect", "the application is told")
+    # It leaves without an answer then, as it should: no error, and in the access log the status that nginx gives.
+    line = server.wait_log(rf'"GET /left\?begun={begun}\S* HTTP/1\.1" (\d+)')
+    assert line[1] == "499"
+    assert "without sending a response: GET /left" not in server.log
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nobody(server: ServerProcess) -> None:

@@ -492,6 +492,31 @@ def test_a_client_that_half_closes_still_gets_its_answers(parser: str) -> None:
     run(story())
 
 
+@pytest.mark.parametrize("way", ["returns", "raises"])
+def test_an_application_may_leave_without_an_answer_once_its_client_has_closed(
+    parser: str, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class ClientDisconnect(Exception):
+        """As Starlette has it."""
+
+    async def story() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            assert (await receive())["type"] == "http.disconnect"
+            if way == "raises":
+                raise ClientDisconnect
+
+        client = Client(app, parser)
+        await client.say(request())
+        await client.half_close()
+        assert client.answers() == []
+        await client.quiet()
+        assert client.transport.lost
+
+    run(story())
+    assert not caplog.records
+
+
 def test_a_client_that_ends_in_the_middle_of_its_body_is_gone(parser: str) -> None:
     async def story() -> None:
         heard: list[str] = []
