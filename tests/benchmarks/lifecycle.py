@@ -99,6 +99,8 @@ def _fleet_memory(preload: bool) -> Callable[[Bench, Peer], float]:
         if preload and not peer.preloads:
             raise NotHere("has no --preload")
         with bench.launch(peer, MEMORY, preload=preload) as server:
+            if preload and "--preload: has no effect" in server.log.read_text(errors="replace"):
+                raise NotHere("says that --preload has no effect yet")
             wrk.run(WORKLOADS["hello"].command(server.port, 2), bench.cores.shared)
             pids = _collect_everywhere(server, MEMORY.workers)
             return sum(map(pss_kib, pids)) / len(pids) / 1024
