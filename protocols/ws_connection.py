@@ -156,7 +156,7 @@ class WebSocketConnection(FrameReader):
 
     def _answer(self, status: int, reason: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self._status = status
-        self._bytes_sent += len(reason)
+        self._bytes_sent = len(reason) + bool(reason)
         self.transport.write(plain(status, reason, headers, self._common(())))
         self._shut()
 
@@ -167,12 +167,12 @@ class WebSocketConnection(FrameReader):
         self._status = status
         return denial
 
-    def write_denial(self, data: bytes, *, last: bool) -> None:
+    def write_denial(self, data: bytes, denial: Denial) -> None:
         """See ``Wire``."""
-        self._bytes_sent += len(data)
+        self._bytes_sent = denial.bytes_sent
         if data:
             self.transport.write(data)
-        if last:
+        if denial.is_complete:
             self._shut()
 
     def send_message(self, first: int, payload: bytes) -> None:

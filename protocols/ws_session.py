@@ -69,8 +69,8 @@ class Wire(Protocol):
     def start_denial(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Denial:
         """Raises ``MisusedByApplication`` for a bad status or header."""
 
-    def write_denial(self, data: bytes, *, last: bool) -> None:
-        """Bytes of the denial; closes after the last."""
+    def write_denial(self, data: bytes, denial: Denial) -> None:
+        """Some bytes of ``denial``; closes when it is complete."""
 
     def send_message(self, first: int, payload: bytes) -> None:
         """One message: ``first`` is 0x81 for text, 0x82 for binary."""
@@ -234,9 +234,8 @@ class Session:
     def _deny_body(self, message: Message) -> None:
         assert self._denial is not None, "the phase DENYING begins with a denial"
         data = self._denial.body(message.get("body", b""), more=bool(message.get("more_body", False)))
-        last = self._denial.is_complete
-        self._wire.write_denial(data, last=last)
-        if last:
+        self._wire.write_denial(data, self._denial)
+        if self._denial.is_complete:
             self.phase = Phase.CLOSED
             self._say_farewell(1006, "")
 

@@ -37,8 +37,8 @@ class Notes:
     def start_denial(self, status: int, headers: Any) -> Denial:
         return Denial(status, headers, b"")
 
-    def write_denial(self, data: bytes, *, last: bool) -> None:
-        self.said.append(("denial", data.partition(b"\r\n\r\n")[2], last))
+    def write_denial(self, data: bytes, denial: Denial) -> None:
+        self.said.append(("denial", data.partition(b"\r\n\r\n")[2] or data, denial.is_complete))
 
     def send_message(self, first: int, payload: bytes) -> None:
         self.said.append((first, payload))
@@ -132,7 +132,7 @@ def test_the_application_may_refuse_with_a_response_of_its_own() -> None:
             await send(ACCEPT)
 
     session, said = converse(app)
-    assert said == [("denial", b"2\r\nno\r\n", False), ("denial", b"", True), ("ended",)]
+    assert said == [("denial", b"2\r\nno\r\n", False), ("denial", b"0\r\n\r\n", True), ("ended",)]
     assert session.phase is Phase.CLOSED
 
 
