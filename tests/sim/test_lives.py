@@ -167,11 +167,8 @@ wild = st.one_of(
     ),
 )
 delays = st.sampled_from([0.0, 0.05, 0.5, 2.0, 7.0, 12.0])
-fast = settings(
-    deadline=None,
-    max_examples=int(os.environ.get("ASGI_ARBITER_TEST_LIVES", "200")),
-    suppress_health_check=[HealthCheck.too_slow],
-)
+LIVES = int(os.environ.get("ASGI_ARBITER_TEST_LIVES", "150"))
+fast = settings(deadline=None, max_examples=LIVES, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _endless(first: list[Life], chance: random.Random) -> itertools.chain[Life]:
@@ -179,9 +176,10 @@ def _endless(first: list[Life], chance: random.Random) -> itertools.chain[Life]:
     return itertools.chain(first, (chance.choice([*first, HEALTHY]) for _ in itertools.count()))
 
 
-@fast
+@settings(fast, max_examples=3 * LIVES)
 @given(
     rules=all_rules,
+    booted=st.sampled_from([True, True, True, False]),
     others=st.lists(st.one_of(all_rules, st.just("settings.toml: bad")), min_size=1, max_size=4),
     first=st.lists(lives, min_size=1, max_size=12),
     forks=st.lists(st.sampled_from([True, True, True, False]), min_size=1, max_size=8),
@@ -191,6 +189,7 @@ def _endless(first: list[Life], chance: random.Random) -> itertools.chain[Life]:
 )
 def test_whatever_happens_the_invariants_hold_and_the_service_stops(
     rules: Rules,
+    booted: bool,
     others: list[Rules | str],
     first: list[Life],
     forks: list[bool],
@@ -199,8 +198,12 @@ def test_whatever_happens_the_invariants_hold_and_the_service_stops(
     seed: int,
 ) -> None:
     chance = random.Random(seed)
+    healthy = [HEALTHY] * rules.workers if booted else []
     kernel = SimKernel(
-        _endless(first, chance), itertools.cycle(others), itertools.cycle([*forks, True]), itertools.cycle(binds)
+        itertools.chain(healthy, _endless(first, chance)),
+        itertools.cycle(others),
+        itertools.cycle([*forks, True]),
+        itertools.cycle(binds),
     )
     watch = Watch(kernel, rules)
     for delay, happening in story:
