@@ -26,11 +26,9 @@ if TYPE_CHECKING:
     import asyncio
     import socket
     import ssl
-    from configparser import RawConfigParser
-    from typing import IO, Unpack
+    from typing import Unpack
 
     from asgi_arbiter.config import Config as Settings
-    from asgi_arbiter.config.logconfig import LogConfig
 
     from .public_options import Application, Options
 
@@ -70,6 +68,8 @@ class Config:
     ) -> None:
         parts = {"host": host, "port": port, "uds": uds, "fd": fd}
         self._given: dict[str, Any] = {"app": app, **parts, **options}
+        if "log_config" in options:
+            self._given["log_config"] = _held(options["log_config"])
         self.checked: Loaded = _Programmed.of(self, self._given)
         """The settings with the source of each, and the warnings."""
         self.loaded = False
@@ -105,6 +105,8 @@ class Config:
         return given[name] if setting in _AS_GIVEN and name in given else getattr(self.settings, setting)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "log_config":
+            value = _held(value)
         setting = names().get(name, name)
         if setting != "app" and name not in _LIVE and name not in ADDRESS_PARTS and name not in names():
             object.__setattr__(self, name, value)
@@ -257,15 +259,11 @@ def _take_log_config(words: dict[str, Any], objects: dict[str, Any]) -> None:
     if isinstance(given, (str, os.PathLike)):
         return
     del words["log_config"]
-    if given is None:
-        objects["log_config"] = _HANDS_OFF
-    elif isinstance(given, Mapping):
-        objects["log_config"] = dict(given)
-    else:
-        objects["log_config"] = _ini(given)
+    objects["log_config"] = _HANDS_OFF if given is None else dict(given) if isinstance(given, Mapping) else given
 
 
-def _ini(given: RawConfigParser | IO[Any]) -> LogConfig:
+def _held(given: object) -> object:
+    """A logging configuration in a form that can be read more than once."""
     from configparser import RawConfigParser
 
     from asgi_arbiter.config import logconfig
@@ -274,6 +272,8 @@ def _ini(given: RawConfigParser | IO[Any]) -> LogConfig:
         written = io.StringIO()
         given.write(written)
         return logconfig.ini(written.getvalue(), "the given parser")
+    if isinstance(given, (str, os.PathLike, Mapping, logconfig.LogConfig, type(None))):
+        return given
     if hasattr(given, "read"):
         text = given.read()
         return logconfig.ini(text if isinstance(text, str) else text.decode(), str(getattr(given, "name", "the file")))
