@@ -90,7 +90,7 @@ def _run(given: argparse.Namespace, servers: list[str], names: list[str]) -> int
     peers = [PEERS[name] for name in servers]
     environment = prepare(given.python, cache, peers)
     stamp = time.strftime("%Y-%m-%d-%H%M%S")
-    output: Path = given.output or cache / "results" / f"{stamp}-{environment.version.replace(' ', '-')}"
+    output: Path = given.output or cache / "results" / f"{stamp}-{environment.version}"
     logs = output / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     bench = measure.Bench(
@@ -119,6 +119,7 @@ def _facts(bench: measure.Bench, servers: list[str], stamp: str) -> dict[str, An
         "date": stamp,
         "revision": done.stdout.strip(),
         "python": bench.environment.version,
+        "interpreter": bench.environment.interpreter,
         "machine": machine.describe(),
         "servers": servers,
         "versions": bench.environment.installed(),

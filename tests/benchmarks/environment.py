@@ -30,11 +30,12 @@ class EnvironmentFailed(Exception):
 class Environment:
     """A virtual environment with the servers in it."""
 
-    def __init__(self, home: Path, version: str) -> None:
+    def __init__(self, home: Path, version: str, interpreter: str) -> None:
         self.home = home
         self.python = home / "bin" / "python"
         self.version = version
-        """Of the interpreter, with its build: ``3.13.0``, ``3.11.2 optimised``."""
+        self.interpreter = interpreter
+        """The one that the environment was made from: two of one version may be built differently."""
 
     def installed(self) -> dict[str, str]:
         """Name and version of everything in the environment."""
@@ -49,7 +50,7 @@ def prepare(python: str, cache: Path, peers: Iterable[Peer]) -> Environment:
     """
     facts = _facts(python)
     name = f"cpython-{facts['version']}-{hashlib.sha256(facts['executable'].encode()).hexdigest()[:8]}"
-    environment = Environment(cache / name, facts["version"] + (" optimised" if facts["optimised"] else ""))
+    environment = Environment(cache / name, facts["version"], facts["executable"])
     if not environment.python.exists():
         _run([facts["executable"], "-m", "venv", "--without-pip", str(environment.home)])
     wanted = sorted({*COMMON, *(pin for peer in peers for pin in peer.requirements)})
@@ -61,10 +62,8 @@ def prepare(python: str, cache: Path, peers: Iterable[Peer]) -> Environment:
 
 def _facts(python: str) -> dict[str, str]:
     program = (
-        "import json, platform, sys, sysconfig; flags = (sysconfig.get_config_var('CONFIG_ARGS') or '') "
-        "+ (sysconfig.get_config_var('PY_CORE_CFLAGS') or ''); "
-        "print(json.dumps({'executable': sys.executable, 'version': platform.python_version(), "
-        "'optimised': 'profile' in flags or 'optimizations' in flags or 'flto' in flags}))"
+        "import json, platform, sys; "
+        "print(json.dumps({'executable': sys.executable, 'version': platform.python_version()}))"
     )
     found: dict[str, str] = json.loads(_run([python, "-c", program]))
     return found

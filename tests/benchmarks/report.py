@@ -55,7 +55,7 @@ def text(found: Mapping[str, Any]) -> str:
     names = [name + ("*" if name in dishonest else "") for name in servers]
     machine = found["machine"]
     parts = [
-        f"Python {found['python']}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
+        f"Python {found['python']} ({found['interpreter']}), {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
         f"load {machine['load_average']}; {found['repeat']} rounds of {found['seconds']:g} s; {found['date']}"
     ]
     if found["workloads"]:

@@ -23,6 +23,7 @@ def a_document() -> dict[str, Any]:
     ours = {**figures, "cpu_us": 15.0, "ratio": 2.0, "errors": 3}
     facts = {
         "python": "3.13.0",
+        "interpreter": "/usr/bin/python3",
         "machine": {"cpu": "some CPU", "cores": 2, "kernel": "6.1", "load_average": "0.1"},
         "servers": ["uvicorn", "asgi-arbiter"],
         "repeat": 5,
