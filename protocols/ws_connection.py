@@ -69,7 +69,7 @@ class WebSocketConnection(FrameReader):
         self.session = Session(context, upgrade.scope, self)
         self.transport: asyncio.Transport = upgrade.transport
         self.is_blocked = False
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
         self._handshake: Handshake | None = None
         self._status = 0
         self._bytes_sent = 0
@@ -121,10 +121,10 @@ class WebSocketConnection(FrameReader):
     def resume_writing(self) -> None:
         """From the transport: its buffer is below the low-water mark."""
         self.is_blocked = False
-        for waiter in self._waiters:
+        waiters, self._waiters = self._waiters, ()
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        self._waiters.clear()
         if self._owed_pong is not None and not self._is_lost:
             payload, self._owed_pong = self._owed_pong, None
             self.answer_ping(payload)
@@ -133,7 +133,7 @@ class WebSocketConnection(FrameReader):
         """See ``Wire``. A future for each waiter: a cancelled one must not take the others along."""
         while self.is_blocked:
             waiter = self.context.loop.create_future()
-            self._waiters.append(waiter)
+            self._waiters += (waiter,)
             await waiter
 
     # The session's calls (``Wire``)

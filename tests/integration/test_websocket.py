@@ -8,6 +8,7 @@ import json
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
+import trustme
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from wsproto import ConnectionType, WSConnection
@@ -173,6 +175,20 @@ def test_another_version_is_answered_with_426_and_ours(echo: Any) -> None:
     }
     answer = server.get(headers=headers)
     assert (answer.status_code, answer.headers["sec-websocket-version"]) == (426, "13")
+
+
+def test_over_tls_a_broken_frame_is_told_too(echo: Any, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    server = echo("--certfile", str(tmp_path / "server.pem"), "--ws-max-size", "1000000")
+    with connect(address(server, scheme="wss"), ssl=trusting, max_size=None) as client:
+        client.send("x" * 500_000)
+        assert client.recv(timeout=PATIENCE) == "x" * 500_000
+        with contextlib.suppress(ConnectionClosed):
+            client.send(bytes(5_000_000))
+        assert closed(client)[0] == 1009
 
 
 @implementations
