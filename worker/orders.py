@@ -4,6 +4,7 @@ Two times of life. While the worker boots there is no loop: a signal interrupts 
 since user code may swallow that, ``check`` looks again afterwards. While it serves, signals and mailbox are events of
 the loop. Rules:
 
+* between the two nothing is raised: what comes while the loop starts is remembered, and obeyed as soon as it turns;
 * SIGTERM says *leave*, the mailbox says *why*; a TERM without a word waits a moment for it, since systemd sends TERM to
   the whole group before the arbiter has written, and the reason decides about the accept queue;
 * whatever is repeated is harmless;
@@ -96,6 +97,16 @@ class Orders:
         if self._is_dismissed or told or self._mailbox.at_eof or os.getppid() != self._arbiter_pid:
             self._is_dismissed = True
             raise Dismissed
+
+    def stop_interrupting(self) -> None:
+        """The event loop comes next: from now on a signal is remembered for ``attach`` instead of raised. An exception
+        in the middle of the loop's own code leaves it half started, and a half-started loop cannot even be closed."""
+        for number in (Signals.SIGTERM, Signals.SIGQUIT):
+            signal.signal(number, self._remember)
+        self.check()
+
+    def _remember(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_dismissed = True
 
     def _dismiss(self, _number: int, _frame: FrameType | None) -> None:
         if not self._is_dismissed:

@@ -103,7 +103,7 @@ class _Worker:
         self._hooks.with_arbiter("post_fork")
         self._give_up_rights()
         app = self._load_application()
-        self._orders.check()
+        self._orders.stop_interrupting()
         loops.run(lambda: self._serve(app), self.config.loop)
         return ExitCode.OK
 
