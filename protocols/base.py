@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
-    from asgi_arbiter.config.access import AccessLog
+    from asgi_arbiter.config.access import AccessRecord
 
     from .asgi import ASGIApplication, HeaderList
     from .policy import HttpPolicy
 
-__all__ = ["Connection", "ConnectionContext", "HeadParser", "Upgrade"]
+__all__ = ["AccessWriter", "Connection", "ConnectionContext", "HeadParser", "Upgrade"]
+
+AccessWriter = Callable[["AccessRecord"], None]
+"""Takes one record of the access log; must not raise."""
 
 
 class Connection(Protocol):
@@ -83,7 +86,7 @@ class ConnectionContext:
         config: Config,
         loop: asyncio.AbstractEventLoop,
         *,
-        access_log: AccessLog | None = None,
+        access_log: AccessWriter | None = None,
         websocket_protocol: Callable[[ConnectionContext, Upgrade], asyncio.Protocol] | None = None,
     ) -> None:
         self.app = app

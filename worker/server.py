@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from asgi_arbiter.config import Config
     from asgi_arbiter.protocols.asgi import ASGIApplication
-    from asgi_arbiter.protocols.base import ConnectionContext
+    from asgi_arbiter.protocols.base import AccessWriter, ConnectionContext
 
     from .pulse import PulseBoard
 
@@ -60,6 +60,8 @@ class Server:
     without it the server drains by itself.
     ``rivals`` is ``(board, slot)`` when other workers accept from the same sockets.
     ``tls`` replaces the TLS context that ``config`` describes, for hosts that must read the key before dropping rights.
+    ``access_log`` takes the access records of hosts that write them in their own way; ``config.access_log`` is then
+    not asked.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Server:
         retire: Callable[[str], None] | None = None,
         rivals: tuple[PulseBoard, int] | None = None,
         tls: ssl.SSLContext | None = None,
+        access_log: AccessWriter | None = None,
     ) -> None:
         self.config = config
         self.phase = ServerPhase.NEW
@@ -82,6 +85,7 @@ class Server:
         self._has_retired = False
         self._rivals = rivals
         self._tls = tls
+        self._access_log = access_log
         self._drain = Drain()
         self._wake = asyncio.Event()
         self._limits = Limits.draw(config, random.random)
@@ -145,6 +149,11 @@ class Server:
             self.phase, len(context.connections) + pending, context.in_flight, context.completed, self._lag
         )
 
+    def under_way(self) -> list[str]:
+        """What the connections that are not idle are doing, a line for each."""
+        connections = () if self._context is None else tuple(self._context.connections)
+        return [connection.describe() for connection in connections if not connection.is_idle()]
+
     # Starting
 
     def _bind(self) -> list[Listener]:
@@ -187,16 +196,14 @@ class Server:
                 await asyncio.wait({startup})
 
     def _make_context(self) -> ConnectionContext:
-        from asgi_arbiter.config.access import AccessLog
         from asgi_arbiter.protocols import resolve_websocket
         from asgi_arbiter.protocols.base import ConnectionContext
 
-        access_log = AccessLog(self.config)
         context = ConnectionContext(
             self._app,
             self.config,
             asyncio.get_running_loop(),
-            access_log=access_log if access_log.enabled else None,
+            access_log=self._access_log or _access_log(self.config),
             websocket_protocol=resolve_websocket(self.config.ws),
         )
         context.state = self.lifespan.state
@@ -271,3 +278,10 @@ class Server:
         if phase not in TRANSITIONS[self.phase]:
             raise AssertionError(f"the server cannot go from {self.phase.name} to {phase.name}")
         self.phase = phase
+
+
+def _access_log(config: Config) -> AccessWriter | None:
+    from asgi_arbiter.config.access import AccessLog
+
+    log = AccessLog(config)
+    return log if log.enabled else None
