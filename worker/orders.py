@@ -44,6 +44,8 @@ _IGNORED = (
     Signals.SIGTTOU,
     Signals.SIGWINCH,
 )
+_LIFESPAN = 60.0
+"""Seconds for an orphan's lifespan shutdown where the setting has no limit."""
 _STDERR = 2
 _PR_SET_PDEATHSIG = 1
 
@@ -61,7 +63,6 @@ class Orders:
         self._hooks = hooks
         self._is_dismissed = False
         self._server: Server | None = None
-        self._quick_timeout = 0.0
         self._word_timer: asyncio.TimerHandle | None = None
 
     # While booting
@@ -126,6 +127,10 @@ class Orders:
         }
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)
+        # The loop hears of signals through its wakeup descriptor; Python's own handler is free for what must work even
+        # if the loop is blocked and never turns again.
+        signal.signal(Signals.SIGTERM, self._limit_an_orphan)
+        signal.siginterrupt(Signals.SIGTERM, False)
         loop.add_reader(self._mailbox.fileno(), self._on_mail)
         if self._is_dismissed:
             server.begin_drain("recycle")
@@ -135,7 +140,21 @@ class Orders:
         self._loop.remove_reader(self._mailbox.fileno())
         for number in (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGUSR1):
             self._loop.remove_signal_handler(number)
+        self.close()
+
+    def close(self) -> None:
+        """No more orders: the worker is ending, one way or another."""
+        for number in (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGUSR1):
             signal.signal(number, _do_nothing)
+        self._is_dismissed = True
+
+    def _limit_an_orphan(self, _number: int, _frame: FrameType | None) -> None:
+        """With the arbiter dead there is nobody who would kill a worker whose loop is blocked; then the kernel does, by
+        SIGALRM's default action, when all the times for leaving are over."""
+        if self._server is not None and os.getppid() != self._arbiter_pid:
+            config = self._server.config
+            limit = config.graceful_timeout + config.kill_timeout + (config.lifespan_shutdown_timeout or _LIFESPAN)
+            signal.setitimer(signal.ITIMER_REAL, limit)
 
     def _on_term(self) -> None:
         if self._word_timer is None:

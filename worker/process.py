@@ -203,11 +203,12 @@ class _Worker:
 
     def end(self, code: ExitCode) -> ExitCode:
         """Last things: the exit hook, what the application registered with ``atexit``, and everything buffered."""
+        self._orders.close()
         try:
             self._hooks.with_arbiter("worker_exit")
             # The process will end by ``os._exit``, which skips these; telemetry libraries flush in them.
             atexit._run_exitfuncs()
-        except (Exception, SystemExit, Dismissed):  # the hook call
+        except (Exception, SystemExit):  # the hook call
             log.exception("a function registered with atexit failed", extra={"event": "hook_failed"})
         for stream in (sys.stdout, sys.stderr):
             try:
