@@ -154,10 +154,12 @@ def test_the_packaging_table_names_each_folder_once() -> None:
 
 def test_the_typing_links_lead_to_the_sources() -> None:
     links = {path.name: path for path in (ROOT / ".typing/asgi_arbiter").iterdir() if path.name != "__pycache__"}
-    assert set(links) == {*FOLDERS, "__init__.py", "__main__.py", "py.typed"}
+    facade = {path.name for path in (ROOT / "arbiter/facade").iterdir() if path.name != "__pycache__"}
+    assert {"__init__.py", "__main__.py", "gunicorn.py", "py.typed"} <= facade
+    assert set(links) == {*FOLDERS, *facade}
     for folder in FOLDERS:
         assert links[folder].resolve() == ROOT / folder
-    for name in ("__init__.py", "__main__.py", "py.typed"):
+    for name in facade:
         assert links[name].resolve() == ROOT / "arbiter/facade" / name
 
 
