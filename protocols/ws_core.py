@@ -15,6 +15,7 @@ pongs, close frames. Everything else (fragments, compression, anything that is n
 from __future__ import annotations
 
 import codecs
+import io
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -55,32 +56,37 @@ class CoreFactory(Protocol):
 
 
 class MessageBuffer:
-    """The fragments of one message. Text is checked as it comes, so that bad UTF-8 is refused at its first fragment.
+    """The fragments of one message. Text is decoded as it comes, so that bad UTF-8 is refused at its first fragment.
 
     One growing buffer, not a list: fragments may be empty or of one byte, and a list of a million of them is a way to
     exhaust the memory that no limit on the message's size catches.
     """
 
-    __slots__ = ("_check", "_data")
+    __slots__ = ("_bytes", "_decoder", "_text")
 
     def __init__(self) -> None:
-        self._data = bytearray()
-        self._check: codecs.IncrementalDecoder | None = None
+        self._bytes: io.BytesIO | None = None
+        self._text: io.StringIO | None = None
+        self._decoder = UTF8()
 
     def start(self, *, text: bool) -> None:
         """A new message begins."""
-        self._data = bytearray()
-        self._check = UTF8() if text else None
+        self._bytes, self._text = (None, io.StringIO(newline="")) if text else (io.BytesIO(), None)
+        self._decoder.reset()
 
     def add(self, data: bytes | bytearray | memoryview, *, last: bool) -> str | bytes | None:
         """The message, if ``data`` was its ``last`` part. Raises ``FrameError`` 1007 for text that is not UTF-8."""
-        if self._check is not None:
+        if self._text is not None:
             try:
-                self._check.decode(data, last)
+                self._text.write(self._decoder.decode(data, last))
             except UnicodeDecodeError:
                 raise FrameError(1007, "text is not UTF-8") from None
-        self._data += data
-        if not last:
-            return None
-        whole, self._data = self._data, bytearray()
-        return whole.decode() if self._check is not None else bytes(whole)
+        else:
+            assert self._bytes is not None, "a message starts before its first part"
+            self._bytes.write(data)
+        return self._take() if last else None
+
+    def _take(self) -> str | bytes | None:
+        text, data = self._text, self._bytes
+        self._text = self._bytes = None
+        return text.getvalue() if text is not None else data.getvalue() if data is not None else None

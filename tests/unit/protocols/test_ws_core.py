@@ -32,3 +32,10 @@ def test_bad_text_is_refused_in_the_fragment_that_has_it() -> None:
     buffer.start(text=True)
     with pytest.raises(FrameError, match="UTF-8"):
         buffer.add(b"\xed\xa0\x80", last=False)
+
+
+def test_line_ends_are_left_alone() -> None:
+    buffer = MessageBuffer()
+    buffer.start(text=True)
+    assert buffer.add(b"a\r", last=False) is None
+    assert buffer.add(b"\nb\rc\n", last=True) == "a\r\nb\rc\n"
