@@ -614,7 +614,6 @@ class Config:
         kind=Kind.PAIRS,
         section=_PROXIES,
         gunicorn="secure_scheme_headers",
-        inert="X-Forwarded-Proto alone tells the scheme in this version",
         help="Headers, with the value, by which a trusted peer says that its client came by TLS.",
     )
     forwarder_headers: tuple[str, ...] = setting(

@@ -11,6 +11,8 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any, Final
 
+from .scheme_headers import SchemeHeaders
+
 __all__ = ["Trust", "apply_forwarding"]
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -20,9 +22,12 @@ _CACHE_LIMIT: Final = 1024
 class Trust:
     """The set of trusted peers: addresses, networks, literals such as ``unix:``, or ``*`` for everybody."""
 
-    __slots__ = ("_known", "_literals", "_networks", "everybody")
+    __slots__ = ("_known", "_literals", "_networks", "everybody", "read", "schemes")
 
-    def __init__(self, entries: Iterable[str]) -> None:
+    def __init__(self, entries: Iterable[str], schemes: SchemeHeaders | None = None) -> None:
+        self.schemes = schemes or SchemeHeaders()
+        self.read = _READ | self.schemes.names
+        """The names of the fields that a trusted peer may set."""
         self._networks: list[_Network] = []
         self._literals: set[str] = set()
         self._known: dict[str, bool] = {}
@@ -67,12 +72,14 @@ class Trust:
 def apply_forwarding(scope: dict[str, Any], trust: Trust) -> None:
     """Correct ``client``, ``scheme``, ``server`` host and ``root_path`` of a scope that came through a trusted proxy.
 
-    ``X-Forwarded-*`` goes before RFC 7239 ``Forwarded`` where both are present; malformed values are ignored."""
+    ``X-Forwarded-*`` goes before RFC 7239 ``Forwarded`` where both are present; malformed values are ignored. Raises
+    ``Refusal`` if it cannot be told what the scheme is."""
     values: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        if name in _READ:
+        if name in trust.read:
             values[name] = values[name] + b"," + value if name in values else value
-    hops, proto, host = _from_x_forwarded(values)
+    hops, host = _from_x_forwarded(values)
+    proto = trust.schemes.claimed(values)
     if not hops and not proto and b"forwarded" in values:
         hops, proto, host = _from_forwarded(values[b"forwarded"], trust)
     if hops:
@@ -92,7 +99,6 @@ _READ: Final = frozenset(
         b"x-forwarded-host",
         b"x-forwarded-port",
         b"x-forwarded-prefix",
-        b"x-forwarded-proto",
     }
 )
 _SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -104,10 +110,9 @@ def _last(value: bytes) -> str:
     return value.rpartition(b",")[2].strip().decode("latin-1")
 
 
-def _from_x_forwarded(values: dict[bytes, bytes]) -> tuple[list[str], str, str]:
+def _from_x_forwarded(values: dict[bytes, bytes]) -> tuple[list[str], str]:
     hops = [item.strip() for item in values.get(b"x-forwarded-for", b"").decode("latin-1").split(",")]
-    proto = _last(values.get(b"x-forwarded-proto", b"")).lower()
-    return [hop for hop in hops if hop], proto, _last(values.get(b"x-forwarded-host", b""))
+    return [hop for hop in hops if hop], _last(values.get(b"x-forwarded-host", b""))
 
 
 def _from_forwarded(value: bytes, trust: Trust) -> tuple[list[str], str, str]:

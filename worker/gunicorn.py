@@ -98,6 +98,7 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*args, **kwargs)
         self.config: Config
         self.asgi: ASGIApplication
+        self.nr: int = 0
         self._stage = _Stage.BOOTING
         self._slot = self._take_slot()
         self._pulse = None if self._slot is None else self._the_board().writer(self._slot)
