@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -87,22 +86,27 @@ def streaming(server: Server) -> str | None:
             return f"piece {number} was {line!r}"
     if response.read():
         return "something follows the last piece"
-    gaps = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
-    return None if min(gaps) > 0.1 else f"the pieces came together (gaps {gaps})"
+    took = arrivals[-1] - arrivals[0]
+    return None if took > 0.1 else f"the pieces came together, within {took:.3f} s"
 
 
 def disconnect(server: Server) -> str | None:
     """The application sees within a second that its client left."""
+    before = _seen_leaving(server)
     with server.connect() as connection:
         connection.sendall(b"GET /leave HTTP/1.1\r\nHost: benchmark\r\n\r\n")
         time.sleep(0.2)
     for _ in range(10):
         time.sleep(0.1)
-        client = server.client()
-        client.request("GET", "/left")
-        if client.getresponse().read() == b"1":
+        if _seen_leaving(server) > before:
             return None
     return "receive() did not say http.disconnect within 1 s"
+
+
+def _seen_leaving(server: Server) -> int:
+    client = server.client()
+    client.request("GET", "/left")
+    return int(client.getresponse().read())
 
 
 def websocket(server: Server) -> str | None:
@@ -135,10 +139,14 @@ QUESTIONS: tuple[Callable[[Server], str | None], ...] = (
 
 
 def examine(server: Server) -> Iterator[tuple[str, str | None]]:
-    """Name of each question and the complaint, ``None`` for a good answer."""
+    """Name of each question and the complaint, ``None`` for a good answer. A complaint must come twice: on a busy
+    machine the client, too, may be late."""
     for question in QUESTIONS:
-        try:
-            complaint = question(server)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            complaint = f"{type(error).__name__}: {error}"
-        yield question.__name__, complaint
+        yield question.__name__, _ask(question, server) and _ask(question, server)
+
+
+def _ask(question: Callable[[Server], str | None], server: Server) -> str | None:
+    try:
+        return question(server)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
