@@ -14,13 +14,14 @@ Keywords go through the same table, conversions and rules as settings files (``c
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from asgi_arbiter.config import AddressKind, InvalidSetting, Loaded, UnknownSetting, configure
+from asgi_arbiter.config import AddressKind, Loaded, UnknownSetting, configure
 from asgi_arbiter.config.settings import ADDRESS_PARTS, names, options
+
+from .public_forms import held, spoken, take_log_config
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,9 +39,6 @@ _LIVE = {"callback_notify": None, "timeout_notify": 30.0, "ssl_context_factory":
 """Keywords of uvicorn's that are no settings, with their defaults."""
 _AS_GIVEN = {"app", "log_config", "log_level", "headers"}
 """Settings that a program reads as it wrote them."""
-_LEVELS = {5: "trace", 10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
-_HANDS_OFF: dict[str, Any] = {"version": 1, "incremental": True, "root": {}}
-"""For workers: a configuration of logging that changes nothing and sends our lines up to the program's own handlers."""
 _ARBITERS = {"daemon", "pidfile", "user", "group", "umask", "proc_name", "chdir", "preload_app"}
 """Settings of a process that belongs to the server alone."""
 
@@ -69,7 +67,7 @@ class Config:
         parts = {"host": host, "port": port, "uds": uds, "fd": fd}
         self._given: dict[str, Any] = {"app": app, **parts, **options}
         if "log_config" in options:
-            self._given["log_config"] = _held(options["log_config"])
+            self._given["log_config"] = held(options["log_config"])
         self.checked: Loaded = _Programmed.of(self, self._given)
         """The settings with the source of each, and the warnings."""
         self.loaded = False
@@ -106,7 +104,7 @@ class Config:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "log_config":
-            value = _held(value)
+            value = held(value)
         setting = names().get(name, name)
         if setting != "app" and name not in _LIVE and name not in ADDRESS_PARTS and name not in names():
             object.__setattr__(self, name, value)
@@ -210,10 +208,10 @@ class _Programmed(Loaded):
         if not isinstance(words["app"], str):
             objects["app"] = words.pop("app")
         if "log_config" in words:
-            _take_log_config(words, objects)
+            take_log_config(words, objects)
         if given.get("ssl_context_factory") is not None:
             objects["ssl_context"] = _factory(program, given["ssl_context_factory"])
-        words = {name: _spoken(name, value) for name, value in words.items()}
+        words = {name: spoken(name, value) for name, value in words.items()}
         try:
             loaded = configure(words)
         except UnknownSetting as error:
@@ -223,61 +221,6 @@ class _Programmed(Loaded):
 
     def reload(self) -> Loaded:
         return _Programmed.of(self.program, self.program._given)
-
-
-def _spoken(name: str, value: Any) -> Any:
-    """uvicorn's forms of a value in those of the table."""
-    setting = names().get(name, name)
-    if setting in ("ws_ping_interval", "ws_ping_timeout"):
-        return 0.0 if value is None else value
-    if value is None:
-        return None
-    if setting == "log_level" and isinstance(value, int) and not isinstance(value, bool):
-        return next((word for number, word in _LEVELS.items() if value <= number), "critical")
-    if setting == "headers" and isinstance(value, (list, tuple, Mapping)):
-        pairs = value.items() if isinstance(value, Mapping) else value
-        return [item if isinstance(item, str) else _header(item) for item in pairs]
-    if setting in ("env_file", "reload_dirs", "reload_includes", "reload_excludes"):
-        several = value if isinstance(value, (list, tuple, set)) else [value]  # never split at commas, as in uvicorn
-        return [os.fspath(item) if isinstance(item, os.PathLike) else item for item in several]
-    if setting == "workers" and value == 0:
-        return None
-    return value
-
-
-def _header(pair: Any) -> str:
-    try:
-        name, value = (part.decode("latin-1") if isinstance(part, bytes) else str(part) for part in pair)
-    except (TypeError, ValueError):
-        raise InvalidSetting(f"Config(), headers: expected pairs of name and value, found {pair!r}") from None
-    return f"{name}:{value}"
-
-
-def _take_log_config(words: dict[str, Any], objects: dict[str, Any]) -> None:
-    """Everything that uvicorn takes as ``log_config``; a path is left among the words."""
-    given = words["log_config"]
-    if isinstance(given, (str, os.PathLike)):
-        return
-    del words["log_config"]
-    objects["log_config"] = _HANDS_OFF if given is None else dict(given) if isinstance(given, Mapping) else given
-
-
-def _held(given: object) -> object:
-    """A logging configuration in a form that can be read more than once."""
-    from configparser import RawConfigParser
-
-    from asgi_arbiter.config import logconfig
-
-    if isinstance(given, RawConfigParser):
-        written = io.StringIO()
-        given.write(written)
-        return logconfig.ini(written.getvalue(), "the given parser")
-    if isinstance(given, (str, os.PathLike, Mapping, logconfig.LogConfig, type(None))):
-        return given
-    if hasattr(given, "read"):
-        text = given.read()
-        return logconfig.ini(text if isinstance(text, str) else text.decode(), str(getattr(given, "name", "the file")))
-    raise InvalidSetting(f"Config(), log_config: expected a dictionary, a path or None, found {given!r}")
 
 
 def _factory(program: Config, factory: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:

@@ -19,7 +19,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import os
 import signal
 import socket
 import sys
@@ -28,11 +27,12 @@ from concurrent.futures import Future
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from asgi_arbiter.config import AddressKind, ArbiterError
+from asgi_arbiter.config import ArbiterError
 from asgi_arbiter.worker import Listener, loops
 from asgi_arbiter.worker import Server as Core
 
-from . import public_signals
+from . import public_signals, public_sockets
+from .public_sockets import BoundServer
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config as Settings
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from .public_config import Config
 
-__all__ = ["STARTUP_FAILURE", "BoundServer", "Server"]
+__all__ = ["STARTUP_FAILURE", "Server", "tell"]
 
 log = logging.getLogger("asgi_arbiter.worker")
 
@@ -51,22 +51,6 @@ _TICKS = 864000
 """The counter of ``on_tick`` starts again after a day, as in uvicorn."""
 _LAST_WORDS = 1.0
 """Seconds for the lifespan shutdown when ``force_exit`` is set."""
-
-
-class BoundServer:
-    """One entry of ``Server.servers``: what programs ask of ``asyncio.Server`` to learn the port."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-
-    @property
-    def sockets(self) -> tuple[socket.socket, ...]:
-        """The listening socket; empty once closed."""
-        return (self._listener.socket,) if self.is_serving() else ()
-
-    def is_serving(self) -> bool:
-        """Whether connections are accepted."""
-        return self._listener.fileno() >= 0
 
 
 class Server:
@@ -213,7 +197,7 @@ class Server:
         self._prepare()
         self.config.load()
         settings = _for_one(self.config)
-        listeners = self._open(sockets, settings)
+        listeners = public_sockets.opened(sockets, settings)
         ready = asyncio.Event()
         core = self._core = Core(
             self.config.loaded_app, settings, beat=self._beat, retire=self._retire, tls=self.config.ssl
@@ -304,32 +288,12 @@ class Server:
                 extra={"event": "setting_warning"},
             )
 
-    def _open(self, sockets: Sequence[socket.socket] | None, settings: Settings) -> list[Listener]:
-        opened: list[Listener] = []
-        try:
-            if sockets is not None:
-                for given in sockets:
-                    opened.append(Listener.over(given, backlog=settings.backlog))
-                return opened
-            for address in settings.addresses:
-                if address.kind is AddressKind.FD:  # a copy: the number goes on belonging to the program
-                    opened.append(Listener.over(_copy(address.fd), backlog=settings.backlog))
-                else:
-                    opened.append(Listener.bind(address, settings))
-        except BaseException:
-            for listener in opened:
-                listener.close()
-            raise
-        return opened
-
     async def _live(self, core: Core, listeners: list[Listener], ready: asyncio.Event) -> None:
         """The core's whole life, in a task of its own."""
 
         def accepting() -> None:
             self.servers = [BoundServer(listener) for listener in listeners]
-            scheme = "https" if self.config.is_ssl else "http"
-            names = (listener.name for listener in listeners)
-            self.addresses = tuple(name if name.startswith("unix:") else f"{scheme}://{name}" for name in names)
+            self.addresses = public_sockets.urls(listeners, encrypted=self.config.is_ssl)
             self.started = True
             ready.set()
             self._say_where()
@@ -428,12 +392,3 @@ def _for_one(config: Config) -> Settings:
 
     given = config.checked.sources["drain_linger"].origin is not Origin.DEFAULT
     return config.settings if given else dataclasses.replace(config.settings, drain_linger=0.0)
-
-
-def _copy(fd: int) -> socket.socket:
-    """A socket of our own for an open descriptor. Raises ``BindError`` if it is none."""
-    try:
-        copied = os.dup(fd)
-    except OSError:
-        copied = fd  # closed: adopting it says so
-    return Listener.adopt(copied).socket
