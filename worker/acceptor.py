@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
-from .fairness import PATIENCE, Fairness
+from .fairness import Fairness
 from .loop_acceptor import LoopAcceptor, descriptors
 
 if TYPE_CHECKING:
@@ -177,6 +177,8 @@ class OwnAcceptor:
         self._listen()
 
     def _readable(self, sock: socket.socket) -> None:
+        if self.phase is not AcceptorPhase.ACCEPTING:
+            return  # another listener's callback, earlier in this turn, has paused
         fairness = self._fairness
         batch = BIG_BATCH if fairness is None or fairness.short_lived else BATCH
         try:
@@ -185,8 +187,8 @@ class OwnAcceptor:
                 if self._most and mine >= self._most:
                     self._pause(AcceptorPhase.FULL, _FULL_POLL)
                     break
-                if fairness is not None and not self._has_yielded and fairness.is_ahead(mine):
-                    self._pause(AcceptorPhase.YIELDING, PATIENCE)
+                if fairness is not None and not self._has_yielded and (patience := fairness.patience(mine)):
+                    self._pause(AcceptorPhase.YIELDING, patience)
                     break
                 self._has_yielded = False  # patience buys one connection
                 if not self._setup.take(sock):

@@ -3,7 +3,7 @@
 Left alone, the kernel and the loops give most keep-alive connections to whoever wakes first (measured: 2 to 4 times the
 fair share on the fullest worker). The remedy is the pulse board, where each worker tells its number of connections: a
 worker that is ahead of the least loaded live sibling by more than an eighth lets the others go first for about a
-millisecond, then accepts anyway. Rules:
+millisecond, then accepts one anyway. Far ahead it waits longer, for siblings that stand in line for a processor. Rules:
 
 * only siblings that serve and whose beat is fresh count; a blocked one must not hold up the service;
 * where connections are short-lived there is nothing to balance, and waiting would only cost: the rule is off while
@@ -19,10 +19,13 @@ from .pulse import PulsePhase
 if TYPE_CHECKING:
     from .pulse import PulseBoard
 
-__all__ = ["PATIENCE", "Fairness"]
+__all__ = ["LONG_PATIENCE", "PATIENCE", "Fairness"]
 
 PATIENCE = 0.001
 """Seconds to let the others go first."""
+LONG_PATIENCE = 0.005
+"""The same when far ahead: more than half as much again as the least loaded, and ``FAR`` connections."""
+FAR = 8
 SHORT = 0.05
 BUSY = 50
 """Accepts per second below which the average says nothing."""
@@ -31,7 +34,7 @@ STALE = 2.5
 
 
 class Fairness:
-    """The view of one worker on its siblings. ``refresh`` once a second, ``is_ahead`` before each accept."""
+    """The view of one worker on its siblings. ``refresh`` once a second, ``patience`` before each accept."""
 
     __slots__ = ("_board", "_ceiling", "_siblings", "_slot", "short_lived")
 
@@ -55,13 +58,15 @@ class Fairness:
         # If many connections suddenly stay open, the average of the last second is history.
         self._ceiling = 2 * open_now + 16
 
-    def is_ahead(self, mine: int) -> bool:
-        """Whether a worker with ``mine`` connections should let the others go first."""
+    def patience(self, mine: int) -> float:
+        """For how many seconds a worker with ``mine`` connections should let the others go first; mostly 0."""
         if not self._siblings or (self.short_lived and mine <= self._ceiling):
-            return False
+            return 0.0
         counts = self._board.connections
         least = min([counts(slot) for slot in self._siblings])
-        return mine > least + (least >> 3) + 1
+        if mine <= least + (least >> 3) + 1:
+            return 0.0
+        return LONG_PATIENCE if mine > least + (least >> 1) + FAR else PATIENCE
 
     def _is_live(self, slot: int, now: float) -> bool:
         reading = self._board.read(slot)

@@ -14,6 +14,7 @@ import pytest
 from asgi_arbiter.config.settings import Config
 from asgi_arbiter.protocols.base import ConnectionContext
 from asgi_arbiter.worker import acceptor as module
+from asgi_arbiter.worker import fairness as fairness_module
 from asgi_arbiter.worker.acceptor import AcceptorPhase, OwnAcceptor, choose
 from asgi_arbiter.worker.connection_setup import ConnectionSetup
 from asgi_arbiter.worker.fairness import Fairness
@@ -126,7 +127,7 @@ def rivalry(made: ConnectionSetup, sibling: int, *, tell: Any = None) -> tuple[O
 def test_ahead_of_a_sibling_it_lets_the_sibling_go_first_and_then_takes_one(
     run: Any, bind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(fairness_module, "PATIENCE", 0.05)
 
     async def main() -> None:
         made, listener = setup(), bind()
