@@ -47,15 +47,20 @@ class Connection(Protocol):
 
 
 class HeadParser(Protocol):
-    """Reads the fields of request heads. One per worker, shared by its connections: a head is read in one call."""
+    """Reads the fields of request heads. One per worker, shared by its connections: a head is read in one call, and
+    what was read is fetched before the next. ``request.FieldCollector`` has all but ``read``."""
 
-    def fields(self, block: bytes) -> HeaderList:
-        """The fields of one whole head, from the request line to the empty line, with the names in lower case.
+    fields: HeaderList
+    """The fields of the last head, names in lower case, white space around values taken away."""
+    host: bytes | None
+    """The value of its first Host field."""
+    special: bool
+    """It has fields that the server must look at."""
 
-        The request line has been judged already. Raises ``Refusal``."""
+    def read(self, block: bytes) -> None:
+        """Read one whole head, from the request line (which has been judged already) to the empty line.
 
-    def body_follows(self) -> None:
-        """The head just read announced a body, which the parser will not be given."""
+        Raises ``Refusal``."""
 
 
 class ConnectionContext:

@@ -1,129 +1,66 @@
-"""The HTTP/1.1 connection: an ``asyncio.Protocol`` that frames requests, begins their cycles and keeps the time.
+"""The HTTP/1.1 connection: an ``asyncio.Protocol`` that calls the application, keeps the time, and ends well.
 
-It owns the transport and decides where each message ends (RFC 9112 section 6); a ``HeadParser`` only reads heads, so
-every parser gives the same answer to the same bytes. What it reads is one of:
+It owns the transport. Reading is the base class's (``reading``), the conversation with the application the cycle's
+(``cycle``); this module joins them: it judges a head and makes its cycle, answers for the application where a request
+is refused, and closes so that the client gets to read the last answer.
 
-    HEAD     the next head, or nothing yet              -> BODY, ANSWER, DISCARD, CLOSED (upgrade)
-    BODY     the body of the current request            -> ANSWER, HEAD, DISCARD
-    ANSWER   nothing: the request is complete, its response is not; what arrives is held back
-             -> HEAD, DISCARD, CLOSED
-    DISCARD  what arrives after our last response, so that the client gets to read it (RFC 9112 section 9.6)
-    CLOSED   nothing any more
-
-Rules:
-
-* one request at a time is with the application; pipelined ones stay bytes until their turn, and above ``HIGH_WATER``
-  the connection is not read;
-* requests are begun in a loop, never from within each other, and at most ``INLINE_REQUESTS`` per turn of the loop, so
-  that a client that pipelines starves nobody;
-* no timers: a deadline is a tick number, looked at by ``age`` once a second; what it means follows from the state.
+No timers: a deadline is a tick number, looked at by ``age`` once a second; what it means follows from the state.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import struct
 import time
 from asyncio import CancelledError
 from contextvars import Context
-from enum import Enum
 from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from .base import Upgrade
-from .chunked import ChunkedDecoder
-from .cycle import STREAMING, WAITING, Phase, RequestCycle
+from .cycle import COMPLETE, STARTED, STREAMING, WAITING, RequestCycle
 from .errors import Refusal
 from .first_step import start
-from .flow import HIGH_WATER, BodyBuffer, Waiters, wake
-from .policy import policy_of
+from .flow import HIGH_WATER, Waiters, wake
 from .proxy import apply_forwarding
-from .request import CHUNKED, check_sizes, inspect, make_scope, parse_request_line, read_request_line, websocket_scope
+from .reading import ANSWER, BODY, CLOSED, DISCARD, DISCARD_LIMIT, HEAD, RequestReader
+from .request import check_sizes, inspect, make_scope, read_request_line, websocket_scope
 from .response import refusal_bytes
 
 if TYPE_CHECKING:
     from .asgi import HeaderList
     from .base import ConnectionContext, HeadParser
-    from .request import RequestLine, Terms
+    from .request import RequestLine
 
-__all__ = ["INLINE_REQUESTS", "HttpConnection", "Reading"]
+__all__ = ["HttpConnection"]
 
-log = logging.getLogger("asgi_arbiter.worker")
-
-INLINE_REQUESTS: Final = 16
-"""Requests of one connection that are begun in one turn of the loop."""
-DISCARD_LIMIT: Final = 65536
-"""Bytes of a body nobody wanted that are read to keep the connection; above, closing it is cheaper."""
 LINGER_LIMIT: Final = 1 << 20
 """Bytes that are read and thrown away after our last response."""
 LINGER_TICKS: Final = 3
 
 
-class Reading(Enum):
-    """What the connection is reading; see the head of the module."""
-
-    HEAD = "the next head"
-    BODY = "a body"
-    ANSWER = "nothing before the answer"
-    DISCARD = "bytes to be thrown away"
-    CLOSED = "nothing any more"
-
-
-HEAD, BODY, ANSWER = Reading.HEAD, Reading.BODY, Reading.ANSWER
-DISCARD, CLOSED = Reading.DISCARD, Reading.CLOSED
-
-
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(RequestReader):
     """One connection, from its acceptance to its end or its upgrade."""
 
     __slots__ = (
         "_client",
-        "_deadline",
-        "_decoder",
-        "_expects",
-        "_held",
-        "_in_head",
-        "_left",
-        "_paused",
-        "_reading",
         "_scheme",
         "_server",
         "_since",
         "_trust",
         "_wanted",
-        "context",
-        "cycle",
         "half_closed",
-        "policy",
-        "transport",
-        "write_paused",
         "write_waiters",
     )
 
-    transport: asyncio.Transport
-
     def __init__(self, context: ConnectionContext, parser_type: type[HeadParser]) -> None:
-        self.context = context
-        self.policy = policy_of(context, parser_type)
-        self.cycle: RequestCycle | None = None
-        """The request that is with the application, or whose body is still being read."""
-        self.write_paused = False
+        super().__init__(context, parser_type)
         self.write_waiters: Waiters = []
         self.half_closed = False
         """The client has sent its end of file; it may still read."""
-        self._reading = HEAD
-        self._held = b""
-        self._in_head = False
-        self._left = 0
-        self._decoder: ChunkedDecoder | None = None
-        self._expects = False
-        self._paused = False
-        self._wanted = True
-        self._since = context.tick
 
-    # ------------------------------------------------------------------------------------------ asyncio.Protocol
+    # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
@@ -136,15 +73,6 @@ class HttpConnection(asyncio.Protocol):
         trust = self.policy.trust
         self._trust = trust if trust and trust.covers(self._client[0] if self._client else None) else None
         self._deadline = context.tick + self.policy.header_ticks if self.policy.header_ticks else 0
-
-    def data_received(self, data: bytes) -> None:
-        if self._held:
-            if self._reading is ANSWER:
-                self._hold(data)
-                return
-            data = self._held + data
-            self._held = b""
-        self._read(data)
 
     def eof_received(self) -> bool:
         """The client sends no more. A request that is complete still gets its answer (RFC 9112 section 9.6); its
@@ -166,10 +94,9 @@ class HttpConnection(asyncio.Protocol):
         cycle = self.cycle
         if cycle is not None:
             self.cycle = None
-            was_live = cycle.phase.value != Phase.COMPLETE.value
+            if not cycle.is_over and self.context.access_log is not None:
+                self._log(cycle)
             cycle.disconnect()
-            if was_live:
-                self._log_response(cycle)
             grace = self.policy.disconnect_grace
             if grace > 0 and cycle.task is not None:
                 self.context.loop.call_later(grace, cycle.task.cancel)
@@ -183,50 +110,7 @@ class HttpConnection(asyncio.Protocol):
         wake(self.write_waiters)
         self._resume_soon()
 
-    # --------------------------------------------------------------------------------------------------- reading
-
-    def _read(self, data: bytes) -> None:
-        """Everything in ``data``, message after message. The loop that replaces recursion."""
-        position, size, begun = 0, len(data), 0
-        try:
-            while position < size:
-                reading = self._reading
-                if reading is HEAD:
-                    if begun == INLINE_REQUESTS or self.write_paused:
-                        self._hold(data[position:])
-                        self._resume_soon()
-                        return
-                    begun += 1
-                    position = self._read_head(data, position)
-                elif reading is BODY:
-                    position = self._read_body(data, position)
-                elif reading is ANSWER:
-                    self._hold(data[position:])
-                    return
-                else:
-                    self._discard(size - position)
-                    return
-        except Refusal as refusal:
-            self._refuse(refusal)
-
-    def _read_head(self, data: bytes, position: int) -> int:
-        """The head at ``position`` and, in the same go, what is there of its body; then the application is called."""
-        end = data.find(b"\r\n\r\n", position)
-        if end < 0 or data[position] == 13:
-            return self._read_partial(data, position)
-        end += 4
-        size = len(data)
-        cycle = self._begin(data if end == size and not position else data[position:end], data, end)
-        if cycle is None:  # upgraded
-            return size
-        if end < size:
-            if self._reading is BODY:
-                end = self._read_body(data, end)
-            if self.context.draining and end < size:
-                self._hold(data[end:])  # must_close has to know that more requests wait
-                end = size
-        self._start(cycle)
-        return end
+    # A request, from its head to the application's return
 
     def _begin(self, block: bytes, data: bytes, position: int) -> RequestCycle | None:
         """Judge a head and make the cycle of its request; None after an upgrade. Raises ``Refusal``."""
@@ -236,10 +120,12 @@ class HttpConnection(asyncio.Protocol):
         if len(block) > policy.smallest_limit:
             check_sizes(block, line_end, policy)
         line = read_request_line(block[:line_end])
-        fields = policy.parser.fields(block)
+        parser = policy.parser
+        parser.read(block)
+        fields = parser.fields
         if len(fields) > policy.field_limit:
             raise Refusal(431, "There are too many header fields.")
-        terms = inspect(line, fields)
+        terms = inspect(line, parser)
         if terms.underscored:
             fields = self._without_underscores(fields)
         if context.in_flight >= policy.concurrency:
@@ -270,57 +156,11 @@ class HttpConnection(asyncio.Protocol):
                 scope["extensions"]["http.response.trailers"] = {}
             if terms.length:
                 body = self._expect_body(terms)
-        cycle = RequestCycle(self, scope, body, line.modern, keep_alive and policy.keepalive)
+        cycle = RequestCycle(self, scope, line, body, keep_alive and policy.keepalive)
         if context.access_log is not None:
             cycle.began_at = time.monotonic()
-            cycle.target = line.target
         self.cycle = cycle
         return cycle
-
-    def _expect_body(self, terms: Terms) -> BodyBuffer:
-        policy = self.policy
-        length = terms.length
-        policy.parser.body_follows()
-        if length > policy.body_limit:
-            raise Refusal(413, "The body of the request is too large.")
-        self._decoder = ChunkedDecoder(policy.head_limit) if length == CHUNKED else None
-        # For a chunked body, what may still come; for a declared length, what must still come.
-        self._left = length
-        self._expects = terms.expects
-        self._reading = BODY
-        return BodyBuffer()
-
-    def _read_partial(self, data: bytes, position: int) -> int:
-        """A head that is not complete, or that follows an empty line (RFC 9112 section 2.2 allows one or more)."""
-        if data[position] == 13 and position + 1 < len(data):
-            start = position
-            while data.startswith(b"\r\n", position):
-                position += 2
-            if position == start:
-                raise Refusal(400, "The request line is malformed.")
-            return position
-        rest = data[position:]
-        self._check_partial(rest)
-        if not self._in_head:
-            # The header deadline begins with the first byte, and a slow client does not move it.
-            self._in_head = True
-            self._deadline = self.context.tick + self.policy.header_ticks if self.policy.header_ticks else 0
-        self._held = rest
-        return len(data)
-
-    def _check_partial(self, head: bytes) -> None:
-        """What is wrong with an incomplete head already. Raises ``Refusal``."""
-        policy = self.policy
-        line_end = head.find(b"\r\n")
-        if (line_end if line_end >= 0 else len(head)) > policy.line_limit:
-            raise Refusal(414, "The request line is too long.")
-        if len(head) > policy.head_limit:
-            raise Refusal(431, "The head of the request is too large.")
-        if line_end >= 0:
-            parse_request_line(head[:line_end])
-        line_feeds = head.count(b"\n")
-        if line_feeds != head.count(b"\r\n") or (head[0] <= 32 and head != b"\r"):
-            raise Refusal(400, "A line of the head does not end with CR LF.")
 
     def _without_underscores(self, fields: HeaderList) -> HeaderList:
         """The setting ``header_map``: in CGI names ``a_b`` and ``a-b`` are one, and one of them may be a forgery."""
@@ -329,88 +169,6 @@ class HttpConnection(asyncio.Protocol):
         if self.policy.header_map == "refuse":
             raise Refusal(400, "A header name has an underscore.")
         return [field for field in fields if 95 not in field[0]]
-
-    def _read_body(self, data: bytes, position: int) -> int:
-        """Body bytes, to the application or, if it has answered without wanting them, to nobody."""
-        cycle = self.cycle
-        assert cycle is not None
-        body = cycle.body
-        assert body is not None
-        start = position
-        if self._decoder is None:
-            piece = data[position : position + self._left] if position or len(data) > self._left else data
-            position += len(piece)
-            self._left -= len(piece)
-            body.put(piece)
-            over = not self._left
-        else:
-            pieces, position = self._decoder.feed(data, position)
-            for piece in pieces:
-                body.put(piece)
-            over = self._decoder.over
-            self._left -= sum(map(len, pieces))
-            if -self._left > self.policy.body_limit + 1:
-                raise Refusal(413, "The body of the request is too large.")
-        self._expects = False
-        self._deadline = 0
-        if over:
-            body.complete = True
-            self._decoder = None
-            self._reading = ANSWER
-        if cycle.is_over:
-            self._drop_body(cycle, body, position - start, over)
-        else:
-            cycle.wake()
-            if body.size > HIGH_WATER:
-                self._pause()
-        return position
-
-    def _drop_body(self, cycle: RequestCycle, body: BodyBuffer, size: int, over: bool) -> None:
-        """The response is complete, the body of its request is not wanted any more."""
-        body.clear()
-        cycle.sent_after += size
-        if over:
-            self._next()
-        elif cycle.sent_after > DISCARD_LIMIT:
-            self._finish(linger=True)
-
-    def _hold(self, data: bytes) -> None:
-        """Keep bytes for later; not more of them than a client may make us keep."""
-        self._held = self._held + data if self._held else data
-        if len(self._held) > HIGH_WATER:
-            self._pause()
-
-    def _resume_soon(self) -> None:
-        if self._held and not self.write_paused and self._reading is HEAD:
-            self.context.loop.call_soon(self._resume)
-
-    def _resume(self) -> None:
-        """Go on with what was held back."""
-        data = self._held
-        if data and self._reading is HEAD:
-            self._held = b""
-            self._unpause()
-            self._read(data)
-            if self.half_closed and self._reading is HEAD:
-                self._finish(linger=False)
-
-    def _discard(self, size: int) -> None:
-        if self._reading is DISCARD:
-            self._left -= size
-            if self._left < 0:
-                self.transport.abort()
-
-    def _pause(self) -> None:
-        if not self._paused and self._reading is not CLOSED:
-            self._paused = True
-            self.transport.pause_reading()
-
-    def _unpause(self) -> None:
-        if self._paused:
-            self._paused = False
-            self.transport.resume_reading()
-
-    # ----------------------------------------------------------------------------------------- running the cycle
 
     def _start(self, cycle: RequestCycle) -> None:
         """Call the application; most answer before this returns."""
@@ -435,7 +193,7 @@ class HttpConnection(asyncio.Protocol):
         """The application is done with a request; see that it was answered, and count it."""
         if error is not None:
             cycle.failed(error)
-        elif cycle.phase is not Phase.COMPLETE:
+        elif cycle.phase is not COMPLETE:
             cycle.returned()
         context = self.context
         context.in_flight -= 1
@@ -443,7 +201,7 @@ class HttpConnection(asyncio.Protocol):
         if context.completed == context.request_limit:
             context.on_request_limit()
 
-    # ------------------------------------------------------------------------- what a cycle asks (``cycle.Link``)
+    # What a cycle asks (``cycle.Link``)
 
     def must_close(self, cycle: RequestCycle) -> bool:
         """Whether the response that starts now must be the last one: the worker leaves and nothing else waits, or the
@@ -458,7 +216,7 @@ class HttpConnection(asyncio.Protocol):
     def response_over(self, cycle: RequestCycle) -> None:
         """Go on to the next request, or end."""
         if self.context.access_log is not None:
-            self._log_response(cycle)
+            self._log(cycle)
         if not cycle.keep_alive:
             # Where the client did not announce the end itself, it may be sending already.
             self._finish(linger=self._wanted or self._reading is BODY)
@@ -470,8 +228,11 @@ class HttpConnection(asyncio.Protocol):
             self._unpause()
             self._deadline = self.context.tick + LINGER_TICKS
 
+    def _resumed(self) -> None:
+        if self.half_closed and self._reading is HEAD:
+            self._finish(linger=False)
+
     def _next(self) -> None:
-        """The connection is free for its next request."""
         self.cycle = None
         self._reading = HEAD
         policy = self.policy
@@ -508,10 +269,16 @@ class HttpConnection(asyncio.Protocol):
             if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if self.context.access_log is not None:
-            self._log_response(cycle)
+            self._log(cycle)
         self.transport.abort()
 
-    # --------------------------------------------------------------------------------------------------- the end
+    def _log(self, cycle: RequestCycle) -> None:
+        from .http_log import log_response
+
+        assert self.context.access_log is not None
+        log_response(self.context.access_log, cycle)
+
+    # The end
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer for the application, then close. The answers that are due before it have been given: a head is only
@@ -520,7 +287,7 @@ class HttpConnection(asyncio.Protocol):
         context = self.context
         if cycle is not None:
             # A body turned out to be malformed while the application has it.
-            began = cycle.phase is not WAITING and cycle.phase is not Phase.STARTED
+            began = cycle.phase is not WAITING and cycle.phase is not STARTED
             self.cycle = None
             cycle.disconnect()
             if began:
@@ -530,7 +297,9 @@ class HttpConnection(asyncio.Protocol):
             refusal_bytes(refusal.status, refusal.reason, context.date_header, self.policy.server_line)
         )
         if context.access_log is not None:
-            self._log_refusal(refusal.status, cycle)
+            from .http_log import log_refusal
+
+            log_refusal(context.access_log, self._client, self._scheme, refusal.status, cycle)
         self._finish(linger=True)
 
     def _finish(self, *, linger: bool) -> None:
@@ -573,7 +342,7 @@ class HttpConnection(asyncio.Protocol):
         if leftover:
             protocol.data_received(leftover)
 
-    # --------------------------------------------------------------------------------- ``base.Connection``, time
+    # ``base.Connection``, and time
 
     def age(self, tick: int) -> None:
         """Compare the deadline with ``tick``."""
@@ -633,42 +402,6 @@ class HttpConnection(asyncio.Protocol):
         scope = self.cycle.scope
         age = self.context.tick - self._since
         return f"{peer}, {scope['method']} {scope['path']}, {self.cycle.phase.value}, for {age} s"
-
-    # ------------------------------------------------------------------------------------------------ access log
-
-    def _log_response(self, cycle: RequestCycle) -> None:
-        access_log = self.context.access_log
-        if access_log is None:
-            return
-        from asgi_arbiter.config.access import AccessRecord
-
-        scope = cycle.scope
-        access_log(
-            AccessRecord(
-                "http",
-                scope["client"],
-                scope["scheme"],
-                scope["method"],
-                cycle.target,
-                scope["http_version"],
-                cycle.status or 499,
-                cycle.sent,
-                time.monotonic() - cycle.began_at,
-                scope["headers"],
-                list(getattr(cycle, "response_headers", ())),
-            )
-        )
-
-    def _log_refusal(self, status: int, cycle: RequestCycle | None) -> None:
-        if cycle is not None:
-            cycle.status = status
-            self._log_response(cycle)
-            return
-        access_log = self.context.access_log
-        if access_log is not None:
-            from asgi_arbiter.config.access import AccessRecord
-
-            access_log(AccessRecord("http", self._client, self._scheme, "-", b"-", "1.1", status, 0, 0.0, []))
 
 
 _NO_EXTENSIONS: dict[str, Any] = {}

@@ -90,7 +90,7 @@ def _hand_over(
     callbacks = task._callbacks or ()
     cancellations = task.cancelling()
     must_cancel = task._must_cancel  # type: ignore[attr-defined]
-    message = task._cancel_message
+    message = task._cancel_message  # type: ignore[attr-defined]
     continuation = _continue(task.coroutine, waiting)
     next(continuation)
     _init_task(task, continuation, loop=loop, context=context, name=task.get_name())

@@ -6,38 +6,31 @@ first and refuses those. h11 then reads it too, and what either refuses is refus
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import h11
 
 from .errors import Refusal
-from .request import inspect, read_request_line, strict_fields
-
-if TYPE_CHECKING:
-    from .asgi import HeaderList
+from .request import FieldCollector, inspect, read_request_line, strict_fields
 
 __all__ = ["H11Parser"]
 
 
-class H11Parser:
+class H11Parser(FieldCollector):
     """A ``HeadParser``; see ``base``."""
 
     __slots__ = ()
 
-    def fields(self, block: bytes) -> HeaderList:
-        """The fields of one head."""
-        strict = strict_fields(block)
+    def read(self, block: bytes) -> None:
+        """Collect the fields of one head."""
+        self.restart()
+        for name, value in strict_fields(block):
+            self.on_header(name, value)
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(block) + 1)
         connection.receive_data(block)
         try:
             event = connection.next_event()
         except h11.RemoteProtocolError as error:
             # Our own rules name the fault, if they know it; h11 is believed where they do not.
-            inspect(read_request_line(block[: block.find(b"\r\n")]), strict)
+            inspect(read_request_line(block[: block.find(b"\r\n")]), self)
             raise Refusal(400, "The request is malformed.") from error
         if not isinstance(event, h11.Request):
             raise Refusal(400, "The request is malformed.")
-        return strict
-
-    def body_follows(self) -> None:
-        """Nothing is kept from one head to the next."""

@@ -8,25 +8,20 @@ that llhttp does not, and names the right fault.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import httptools
 
-from .request import strict_fields
-
-if TYPE_CHECKING:
-    from .asgi import HeaderList
+from .request import FieldCollector, strict_fields
 
 __all__ = ["HttptoolsParser"]
 
 
-class HttptoolsParser:
-    """A ``HeadParser``; see ``base``."""
+class HttptoolsParser(FieldCollector):
+    """A ``HeadParser`` (see ``base``) whose own method is llhttp's callback."""
 
-    __slots__ = ("_fields", "_parser")
+    __slots__ = ("_parser",)
 
     def __init__(self) -> None:
-        self._fields: HeaderList = []
+        super().__init__()
         self._renew()
 
     def _renew(self) -> None:
@@ -35,26 +30,18 @@ class HttptoolsParser:
         parser.set_dangerous_leniencies(lenient_keep_alive=True)
         self._parser = parser
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by httptools for each field."""
-        self._fields.append((name.lower(), value))
-
-    def fields(self, block: bytes) -> HeaderList:
-        """The fields of one head."""
-        fields: HeaderList = []
-        self._fields = fields
+    def read(self, block: bytes) -> None:
+        """Collect the fields of one head."""
+        if self.framed:
+            # The last head announced a body that llhttp was not given and would look for in this block.
+            self._renew()
+        self.restart()
         try:
             self._parser.feed_data(block)
         except httptools.HttpParserUpgrade:
             pass  # its notice of "Connection: upgrade"; the head has been read
         except httptools.HttpParserError:
             self._renew()
-            return strict_fields(block)
-        # llhttp keeps white space at the end of a value (RFC 9110 section 5.5 takes it away).
-        if block.find(b" \r\n") >= 0 or block.find(b"\t\r\n") >= 0:
-            fields = [(name, value.rstrip(b" \t")) for name, value in fields]
-        return fields
-
-    def body_follows(self) -> None:
-        """The head announced a body, which this parser will not see: start afresh (half a microsecond)."""
-        self._renew()
+            self.restart()
+            for name, value in strict_fields(block):
+                self.on_header(name, value)

@@ -10,6 +10,8 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from .proxy import Trust
+from .request import watch_forwarding
+from .scheme_headers import SchemeHeaders
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
@@ -51,6 +53,8 @@ class HttpPolicy:
         "root_path",
         "server_line",
         "smallest_limit",
+        "tail",
+        "tail_date",
         "trust",
     )
 
@@ -77,9 +81,19 @@ class HttpPolicy:
         self.root_path = config.root_path
         self.server_line = _SERVER_LINE if config.server_header else b""
         self.default_fields = tuple(_default_field(text) for text in config.headers)
-        self.trust = Trust(config.forwarded_allow_ips) if config.proxy_headers else None
+        self.trust: Trust | None = None
+        if config.proxy_headers:
+            self.trust = Trust(config.forwarded_allow_ips, SchemeHeaders(config.secure_scheme_headers))
+            watch_forwarding(self.trust.read)
+        self.tail = self.tail_date = b""
         self.extensions: dict[str, Any] = {"http.response.early_hint": {}}
         """What every HTTP/1.1 scope offers; copied into each."""
+
+    def renew_tail(self, date_line: bytes) -> bytes:
+        """The end of most heads (date, server, empty line), put together once for each date."""
+        self.tail_date = date_line
+        self.tail = date_line + self.server_line + b"\r\n"
+        return self.tail
 
 
 def policy_of(context: ConnectionContext, parser_type: type[HeadParser]) -> HttpPolicy:

@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -21,10 +22,12 @@ from .errors import Refusal
 
 if TYPE_CHECKING:
     from .asgi import HeaderList
+    from .base import HeadParser
     from .policy import HttpPolicy
 
 __all__ = [
     "CHUNKED",
+    "FieldCollector",
     "RequestLine",
     "Terms",
     "check_sizes",
@@ -57,11 +60,12 @@ CHUNKED: Final = -1
 class RequestLine:
     """A valid request line. Shared between requests: nobody changes one."""
 
-    __slots__ = ("authority", "http_version", "method", "modern", "path", "query", "raw_path", "target")
+    __slots__ = ("authority", "http_version", "is_head", "method", "modern", "path", "query", "raw_path", "target")
 
     def __init__(self, method: str, target: bytes, modern: bool) -> None:
         self.method = method
         """As it came: methods are case-sensitive (RFC 9110 section 9.1)."""
+        self.is_head = method == "HEAD"
         self.target = target
         self.modern = modern
         """HTTP/1.1, as against HTTP/1.0."""
@@ -141,8 +145,8 @@ def read_request_line(line: bytes) -> RequestLine:
     return result
 
 
-def strict_fields(block: bytes) -> HeaderList:
-    """The fields of a whole head (up to and with the empty line), names in lower case: the grammar itself.
+def strict_fields(block: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields of a whole head (up to and with the empty line) as they are spelt: the grammar itself.
 
     No bare CR or LF, no folding, no NUL or other control characters, no space around the name. Raises ``Refusal`` 400.
     Twice as slow as httptools and the reference for every parser."""
@@ -151,7 +155,7 @@ def strict_fields(block: bytes) -> HeaderList:
     # A match runs from one CR LF to the next, so if there are as many matches as line ends, no byte is unaccounted for.
     if len(found) != block.count(b"\r\n", start) - 2 or 10 in block[:start] or 13 in block[:start]:
         raise Refusal(400, "A header field is malformed.")
-    return [(name.lower(), value.rstrip(b" \t")) for name, value in found]
+    return found
 
 
 class Terms:
@@ -185,53 +189,100 @@ class Terms:
         """There are names with an underscore."""
 
 
-FORWARDING: Final = frozenset(
-    {
-        b"forwarded",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-proto",
-    }
-)
-_SPECIAL: Final = FORWARDING | {b"content-length", b"expect", b"te", b"transfer-encoding", b"upgrade"}
+FORWARDING: Final = {
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-prefix",
+    b"x-forwarded-proto",
+}
+_SPECIAL: Final = FORWARDING | {
+    b"connection",
+    b"content-length",
+    b"expect",
+    b"host",
+    b"te",
+    b"transfer-encoding",
+    b"upgrade",
+}
 _no_forwarding = FORWARDING.isdisjoint
 _ORDINARY_LIMIT: Final = 1024
-_ordinary: set[bytes] = {b"host", b"connection", b"user-agent", b"accept"}
-"""Names seen that mean nothing to us; ``connection`` is among them because its usual value means nothing either."""
+_ordinary: dict[bytes, bytes] = {}
 
 _PLAIN: Final = Terms()
-_PLAIN_OLD: Final = Terms(keep_alive=False)
 _HOSTS_LIMIT: Final = 256
 _hosts: set[bytes] = set()
 
 
-def inspect(line: RequestLine, fields: HeaderList) -> Terms:
+def watch_forwarding(names: Collection[bytes]) -> None:
+    """Have ``Terms.forwarded`` tell of fields of these names too (lower case), which proxies of this worker may set."""
+    if not FORWARDING.issuperset(names):
+        FORWARDING.update(names)
+        _SPECIAL.update(names)
+        _ordinary.clear()
+
+
+class FieldCollector:
+    """Collects the fields of a head as a parser finds them, telling at once whether any of them concerns us.
+
+    Most heads have a Host and names that mean nothing to the server. Names are looked up as they are spelt: the answer
+    is the name in lower case, and no second look at the fields is needed where every name is ordinary."""
+
+    __slots__ = ("fields", "framed", "host", "special")
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new head."""
+        self.fields: HeaderList = []
+        self.host: bytes | None = None
+        """The value of the first Host field."""
+        self.special = False
+        """There are fields beyond Host that ``inspect`` has to look at."""
+        self.framed = False
+        """There is a Content-Length or a Transfer-Encoding."""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field, as it came (httptools calls its callback by this name)."""
+        lower = _ordinary_get(name)
+        if lower is None:
+            lower = self._look_at(name, value)
+        # RFC 9110 section 5.5: white space around a value is not part of it (llhttp leaves it at the end).
+        self.fields.append((lower, value.rstrip()))
+
+    def _look_at(self, name: bytes, value: bytes) -> bytes:
+        lower = name.lower()
+        if lower == b"host" and self.host is None:
+            self.host = value.rstrip()
+        elif lower != b"connection" or value != b"keep-alive":
+            self.special = True
+            if lower == b"content-length" or lower == b"transfer-encoding":
+                self.framed = True
+            elif lower not in _SPECIAL and 95 not in lower and len(lower) < 64:
+                if len(_ordinary) >= _ORDINARY_LIMIT:
+                    _ordinary.clear()
+                _ordinary[name] = lower
+        return lower
+
+
+_ordinary_get = _ordinary.get
+
+
+def inspect(line: RequestLine, collected: HeadParser) -> Terms:
     """Check what the fields mean together (RFC 9110 sections 7.2, 8.6, 10.1.1; RFC 9112 sections 3.2, 6, 9).
 
     Raises ``Refusal``: 400, 417 an unknown expectation, 501 an unknown transfer coding."""
+    if collected.host not in _hosts:
+        _check_host(collected.host, line)
+    if line.modern and not collected.special:
+        return _PLAIN
+    fields = collected.fields
     values = dict(fields)
-    if values.get(b"host") not in _hosts:
-        _check_host(values.get(b"host"), line)
-    if len(values) == len(fields):
-        # One set operation in C tells that no field of a head concerns us, as with nearly all requests without body.
-        connection = values.get(b"connection")
-        if (connection is None or connection == b"keep-alive") and _ordinary.issuperset(values):
-            if line.modern:
-                return _PLAIN
-            if connection is None:
-                return _PLAIN_OLD
-    else:
+    if len(values) != len(fields):
         _refuse_duplicates(fields)
-    _learn_ordinary(values)
     return _inspect_special(line, values, fields)
-
-
-def _learn_ordinary(values: dict[bytes, bytes]) -> None:
-    if len(_ordinary) > _ORDINARY_LIMIT:
-        _ordinary.clear()
-    _ordinary.update(name for name in values if 95 not in name and name not in _SPECIAL and len(name) < 64)
 
 
 def _inspect_special(line: RequestLine, values: dict[bytes, bytes], fields: HeaderList) -> Terms:

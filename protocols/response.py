@@ -75,7 +75,7 @@ _prefixes: dict[bytes, tuple[bytes, int]] = {}
 
 
 def encode_fields(headers: Iterable[Any], parts: list[bytes]) -> int:
-    """Append the application's fields to ``parts`` (three for each) and return the ``Field`` flags of those that matter,
+    """Append a line to ``parts`` for each of the application's fields and return the ``Field`` flags of those that matter,
     with the declared length above them (``declared_length`` takes it out).
 
     Raises ``MisusedByApplication`` for anything that could not stand in a response."""
@@ -98,7 +98,7 @@ def encode_fields(headers: Iterable[Any], parts: list[bytes]) -> int:
                         raise MisusedByApplication("the response has more than one content-length")
                     flag += _length(value)
                 flags |= flag
-            parts += (prefix, value, b"\r\n")
+            parts.append(prefix + value + b"\r\n")
     except (TypeError, ValueError) as error:
         raise MisusedByApplication(
             f"response headers must be an iterable of pairs of bytes, found {headers!r}"

@@ -158,7 +158,8 @@ def response(
     parts.append(common)
     fields: list[bytes] = []
     encode_fields(headers, fields)
-    for prefix in fields[::3]:
-        if prefix[:-2].lower() in _OURS:
-            raise MisusedByApplication(f"the header {prefix[:-2].decode()} of the handshake is the server's to send")
+    for line in fields:
+        name = line.partition(b":")[0]
+        if name.lower() in _OURS:
+            raise MisusedByApplication(f"the header {name.decode()} of the handshake is the server's to send")
     return b"".join((*parts, *fields, b"\r\n"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asgi_arbiter.protocols.connection import INLINE_REQUESTS
+from asgi_arbiter.protocols.reading import INLINE_REQUESTS
 from tests.http_support import PARSERS, Client, Recorder, echo, hello, read_body, request, run
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -988,3 +988,20 @@ def test_the_access_log_has_one_record_for_each_response(parser: str) -> None:
     assert first.client == ("127.0.0.1", 50000)
     assert first.duration >= 0
     assert second.status == 400
+
+
+def test_a_refused_request_with_a_body_leaves_nothing_behind_for_the_next_client(parser: str) -> None:
+    """The parser is shared by the connections of a worker: the length of one must never swallow the head of another."""
+
+    async def story() -> None:
+        bad = Client(hello, parser)
+        await bad.say(b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n")
+        assert bad.answers()[0].status == 400
+        other = Client(hello, parser, context=bad.context)
+        await other.say(request("/", "GET", "X: y"), b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert [answer.status for answer in other.answers()] == [200, 400]
+        third = Client(hello, parser, context=bad.context)
+        await third.say(request("/", "GET", "X: y"))
+        assert third.answers()[0].status == 200
+
+    run(story())
