@@ -32,7 +32,8 @@ class Connection(Protocol):
         """Once a second: compare the connection's deadlines (all kept as tick numbers) with ``tick``."""
 
     def drain(self, reason: str) -> None:
-        """The worker is leaving (``"reload"``, ``"recycle"`` or ``"shutdown"``): finish what is under way, then close.
+        """The worker is leaving (``"reload"``, ``"recycle"``, ``"shutdown"``,
+        ``"orphaned"``, or what an embedding program gave): finish what is under way, then close.
         HTTP: answer with ``Connection: close``; an idle connection closes after a linger.
         WebSocket: close code 1001 at shutdown, otherwise 1012."""
 
