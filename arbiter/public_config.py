@@ -39,8 +39,8 @@ _LIVE = {"callback_notify": None, "timeout_notify": 30.0, "ssl_context_factory":
 """Keywords of uvicorn's that are no settings, with their defaults."""
 _AS_GIVEN = {"app", "log_config", "log_level", "headers"}
 """Settings that a program reads as it wrote them."""
-_ARBITERS = {"daemon", "pidfile", "user", "group", "umask", "proc_name", "chdir", "preload_app"}
-"""Settings of a process that belongs to the server alone."""
+_ARBITERS = {"Identity", "Hooks"}
+"""Sections of settings for a process that belongs to the server alone."""
 
 
 class UnknownKeyword(UnknownSetting, TypeError):
@@ -135,7 +135,9 @@ class Config:
     def for_arbiter(self) -> tuple[str, ...]:
         """The given settings that only worker processes under an arbiter can have, as ``workers=4``."""
         settings, default = self.settings, type(self.settings)()
-        wanted = _ARBITERS | {name for name, option in options().items() if option.section == "Hooks"} - {"ssl_context"}
+        wanted = {"chdir"} | {name for name, option in options().items() if option.section in _ARBITERS} - {
+            "ssl_context"
+        }
         found = [name for name in sorted(wanted) if getattr(settings, name) != getattr(default, name)]
         numbers = [f"workers={settings.workers}"] if settings.workers > 1 else []
         return (*numbers, *(["reload"] if settings.reload else []), *found)
