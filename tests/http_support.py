@@ -179,6 +179,19 @@ def run(story: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(story)
 
 
+def talk(parser: str, app: Any, *pieces: bytes, ticks: int = 0, **settings: Any) -> Client:
+    """Say ``pieces`` one after the other, and give the client with what it heard."""
+
+    async def story() -> Client:
+        client = Client(app, parser, **settings)
+        await client.say(*pieces)
+        await client.pass_time(ticks)
+        client.freeze()
+        return client
+
+    return run(story())  # type: ignore[no-any-return]
+
+
 def parse_answers(data: bytes, methods: tuple[str, ...] = (), *, finished: bool = True) -> list[Answer]:
     """Take a stream of responses apart, strictly. ``methods`` are those of the requests, GET where it ends."""
     answers: list[Answer] = []
@@ -277,3 +290,35 @@ def request(
     if body:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+START = {"type": "http.response.start", "status": 200, "headers": []}
+
+
+def respond(*messages: dict[str, Any], data: bytes = request(), **settings: Any) -> tuple[Client, list[BaseException]]:
+    """Let an application send ``messages``; give the client, and what ``send`` raised."""
+    raised: list[BaseException] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            try:
+                await send(message)
+            except Exception as error:
+                raised.append(error)
+                raise
+
+    async def story() -> Client:
+        client = Client(app, **settings)
+        await client.say(data)
+        client.freeze()
+        return client
+
+    return run(story()), raised
+
+
+def body(data: Any, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+def start(status: int = 200, *headers: tuple[Any, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": list(headers), **more}

@@ -1,221 +1,30 @@
-"""The request cycle: framing of responses, messages out of turn, what an application may not do."""
+"""The conversation: messages out of turn, the client's leaving, errors of the application; over both parsers."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
 import pytest
 
-from tests.http_support import Client, request, run
-
-START = {"type": "http.response.start", "status": 200, "headers": []}
-
-
-def respond(*messages: dict[str, Any], data: bytes = request(), **settings: Any) -> tuple[Client, list[BaseException]]:
-    """Let an application send ``messages``; give the client, and what ``send`` raised."""
-    raised: list[BaseException] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        for message in messages:
-            try:
-                await send(message)
-            except Exception as error:
-                raised.append(error)
-                raise
-
-    async def story() -> Client:
-        client = Client(app, **settings)
-        await client.say(data)
-        client.freeze()
-        return client
-
-    return run(story()), raised
-
-
-def body(data: Any, more: bool = False) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": data, "more_body": more}
-
-
-def start(status: int = 200, *headers: tuple[Any, Any], **more: Any) -> dict[str, Any]:
-    return {"type": "http.response.start", "status": status, "headers": list(headers), **more}
-
-
-# Framing
-
-
-def test_nothing_is_sent_before_the_first_body_message() -> None:
-    client, _ = respond(START, data=request("/", "POST", "Content-Length: 9"))
-    assert client.transport.writes == 1, "only the 500 for the missing body"
-
-
-def test_head_and_small_body_go_out_in_one_write() -> None:
-    client, _ = respond(START, body(b"hello"))
-    assert client.transport.writes == 1
-    assert client.answers()[0].body == b"hello"
-
-
-def test_a_body_in_pieces_is_chunked_and_empty_pieces_make_no_chunk() -> None:
-    client, _ = respond(START, body(b"one", True), body(b"", True), body(b"two", True), body(b""))
-    (answer,) = client.answers()
-    assert (answer.body, answer.chunked) == (b"onetwo", True)
-    assert client.heard.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
-
-
-def test_an_empty_first_piece_sends_the_head() -> None:
-    client, _ = respond(START, body(b"", True), body(b"x", True), body(b"y"))
-    (answer,) = client.answers()
-    assert answer.body == b"xy"
-
-
-def test_large_pieces_are_chunked_too() -> None:
-    client, _ = respond(START, body(b"a" * 20_000, True), body(b"b" * 20_000))
-    assert client.answers()[0].body == b"a" * 20_000 + b"b" * 20_000
-
-
-def test_a_body_in_pieces_with_a_declared_length_is_not_chunked() -> None:
-    client, _ = respond(start(200, (b"content-length", b"6")), body(b"one", True), body(b"two"))
-    (answer,) = client.answers()
-    assert (answer.body, answer.chunked, answer.get(b"content-length")) == (b"onetwo", False, b"6")
-
-
-@pytest.mark.parametrize("data", [b"bytes", bytearray(b"bytes"), memoryview(b"bytes")])
-def test_any_bytes_make_a_body(data: Any) -> None:
-    assert respond(START, body(data))[0].answers()[0].body == b"bytes"
-
-
-def test_missing_keys_have_their_defaults() -> None:
-    client, _ = respond({"type": "http.response.start", "status": 200}, {"type": "http.response.body"})
-    (answer,) = client.answers()
-    assert (answer.body, answer.get(b"content-length")) == (b"", b"0")
-
-
-@pytest.mark.parametrize("status", [204, 304])
-def test_a_status_without_body_sends_none(status: int) -> None:
-    client, _ = respond(start(status), body(b"not sent", True), body(b"not sent"), data=request() + request())
-    first, second = client.answers()
-    assert (first.status, first.body, first.get(b"transfer-encoding"), first.get(b"content-length")) == (
-        status,
-        b"",
-        None,
-        None,
-    )
-    assert second.status == status
-
-
-def test_a_204_has_no_content_length_even_if_the_application_sets_one() -> None:
-    client, _ = respond(start(204, (b"x", b"1"), (b"content-length", b"5"), (b"y", b"2")), body(b""))
-    (answer,) = client.answers()
-    assert (answer.get(b"x"), answer.get(b"content-length"), answer.get(b"y")) == (b"1", None, b"2")
-
-
-def test_head_gets_the_length_and_no_body() -> None:
-    client, _ = respond(START, body(b"hello"), data=request("/", "HEAD") * 2)
-    first, second = client.answers("HEAD", "HEAD")
-    assert (first.get(b"content-length"), second.get(b"content-length")) == (b"5", b"5")
-    assert client.heard.endswith(b"\r\n\r\n")
-
-
-def test_head_keeps_the_length_that_the_application_declares() -> None:
-    client, _ = respond(start(200, (b"content-length", b"1000")), body(b""), data=request("/", "HEAD"))
-    assert client.answers("HEAD")[0].get(b"content-length") == b"1000"
-    assert not client.is_finished
-
-
-def test_head_of_a_stream_has_no_body_either() -> None:
-    client, _ = respond(START, body(b"one", True), body(b"two"), data=request("/", "HEAD") * 2)
-    assert [answer.status for answer in client.answers("HEAD", "HEAD")] == [200, 200]
-
-
-def test_an_unregistered_status_has_an_empty_phrase() -> None:
-    client, _ = respond(start(299), body(b""))
-    assert client.heard.startswith(b"HTTP/1.1 299 \r\n")
-
-
-# Headers
-
-
-def test_names_go_out_as_given_and_ours_only_where_the_application_has_none() -> None:
-    client, _ = respond(start(200, (b"X-Name", b"v"), (b"Date", b"never"), (b"SERVER", b"mine")), body(b""))
-    assert b"\r\nX-Name: v\r\n" in client.heard
-    (answer,) = client.answers()
-    assert (answer.get(b"date"), answer.get(b"server")) == (b"never", b"mine")
-
-
-def test_the_server_header_can_be_switched_off() -> None:
-    client, _ = respond(START, body(b""), server_header=False)
-    assert client.answers()[0].get(b"server") is None
-
-
-def test_default_headers_are_added_unless_the_application_sets_them() -> None:
-    client, _ = respond(start(200, (b"x-one", b"app")), body(b""), headers=("X-One: default", "X-Two: default"))
-    (answer,) = client.answers()
-    assert (answer.get(b"x-one"), answer.get(b"x-two")) == (b"app", b"default")
-
-
-@pytest.mark.parametrize("name", [b"Connection", b"keep-alive", b"Transfer-Encoding", b"upgrade"])
-def test_hop_by_hop_headers_are_ours(name: bytes) -> None:
-    client, _ = respond(start(200, (name, b"chunked")), body(b"x"))
-    (answer,) = client.answers()
-    assert (answer.get(name.lower()), answer.body) == (None, b"x")
-
-
-def test_an_application_may_ask_for_the_end_of_the_connection() -> None:
-    client, _ = respond(start(200, (b"Connection", b"foo, Close")), body(b"x"))
-    assert client.answers()[0].get(b"connection") == b"close"
-    assert client.is_finished
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        (b"x", b"a\r\nset-cookie: b"),
-        (b"x", b"a\nb"),
-        (b"x", b"a\rb"),
-        (b"x", b"a\0b"),
-        (b"x y", b"a"),
-        (b"x:", b"a"),
-        (b"", b"a"),
-        (b"x\r\n", b"a"),
-        ("x", b"a"),
-        (b"x", "a"),
-        (b"x", None),
-        (b"x",),
-        (b"content-length", b"five"),
-        (b"content-length", b"-1"),
-        (b"content-length", b"+1"),
-    ],
+from tests.http_support import (
+    PARSERS,
+    START,
+    Client,
+    body,
+    hello,
+    request,
+    respond,
+    run,
+    start,
+    talk,
 )
-def test_a_header_that_could_split_or_spoil_a_response_is_a_500(header: Any, caplog: pytest.LogCaptureFixture) -> None:
-    client, raised = respond(start(200, header), body(b"x"))
-    (answer,) = client.answers()
-    assert (answer.status, answer.body) == (500, b"Internal Server Error")
-    assert len(raised) == 1
-    assert isinstance(raised[0], RuntimeError)
 
 
-def test_two_content_lengths_are_an_error(caplog: pytest.LogCaptureFixture) -> None:
-    client, _ = respond(start(200, (b"content-length", b"1"), (b"Content-Length", b"1")), body(b"x"))
-    assert client.answers()[0].status == 500
-
-
-# Wrong lengths
-
-
-@pytest.mark.parametrize("data", [b"toolong", b"x"])
-def test_a_whole_body_of_the_wrong_length_is_a_500(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    client, raised = respond(start(200, (b"content-length", b"5")), body(data))
-    assert client.answers()[0].status == 500
-    assert "content-length" in str(raised[0])
-
-
-@pytest.mark.parametrize("pieces", [[b"abc", b"def"], [b"abc", b"d"]])
-def test_a_streamed_body_of_the_wrong_length_is_cut_not_corrupted(
-    pieces: list[bytes], caplog: pytest.LogCaptureFixture
-) -> None:
-    client, raised = respond(start(200, (b"content-length", b"5")), body(pieces[0], True), body(pieces[1]))
-    assert client.heard.endswith(b"\r\n\r\nabc")
-    assert client.transport.aborted
-    assert isinstance(raised[0], RuntimeError)
+@pytest.fixture(params=PARSERS)
+def parser(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 # Out of turn
@@ -249,36 +58,331 @@ def test_a_message_out_of_turn_or_shape_raises_and_names_the_fault(
     assert words in str(raised[0])
 
 
-# Extensions
+# The client leaves
 
 
-def test_an_early_hint_goes_before_the_response() -> None:
-    hint = {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>"]}
-    client, _ = respond(hint, START, hint, body(b"x"))
-    first, second, third = client.answers()
-    assert (first.status, second.status, third.status) == (103, 103, 200)
-    assert first.headers == [(b"link", b"</a.css>; rel=preload"), (b"link", b"</b.js>")]
+def test_the_application_is_told_that_its_client_is_gone_each_time_it_asks(parser: str) -> None:
+    heard: list[str] = []
+
+    async def story() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            heard.append((await receive())["type"])
+            heard.append((await receive())["type"])
+            heard.append((await receive())["type"])
+            with pytest.raises(OSError, match="disconnected"):
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+            heard.append("raised")
+
+        client = Client(app, parser)
+        await client.say(request())
+        assert heard == ["http.request"]
+        await client.leave()
+        assert heard == ["http.request", "http.disconnect", "http.disconnect", "raised"]
+        assert client.context.in_flight == 0
+        assert client.context.connections == set()
+
+    run(story())
 
 
-def test_trailers_follow_the_last_chunk_where_the_client_takes_them() -> None:
-    trailers = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")], "more_trailers": True}
-    last = {"type": "http.response.trailers", "headers": [(b"x-more", b"2")]}
-    data = request("/", "GET", "TE: trailers", "Connection: TE")
-    client, _ = respond(start(200, trailers=True), body(b"x"), trailers, last, data=data * 2)
-    for answer in client.answers():
-        assert (answer.body, answer.chunked) == (b"x", True)
-        assert answer.trailers == [(b"x-sum", b"1"), (b"x-more", b"2")]
-    assert len(client.answers()) == 2
+def test_an_application_that_was_busy_when_the_client_left_is_told_afterwards(parser: str) -> None:
+    async def story() -> None:
+        heard: list[str] = []
+        go = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await go.wait()
+            heard.append((await receive())["type"])
+
+        client = Client(app, parser)
+        await client.say(request("/", "POST", body=b"x"))
+        await client.leave()
+        go.set()
+        await client.quiet()
+        assert heard == ["http.disconnect"]
+
+    run(story())
 
 
-def test_a_client_that_takes_no_trailers_gets_none() -> None:
-    trailers = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
-    client, raised = respond(start(200, trailers=True), body(b"x"), trailers, data=request() * 2)
-    assert [answer.trailers for answer in client.answers()] == [[], []]
-    assert raised == []
+def test_after_the_response_receive_says_disconnect(parser: str) -> None:
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        heard.append((await receive())["type"])
+        await hello(scope, receive, send)
+        heard.extend([(await receive())["type"], (await receive())["type"]])
+
+    talk(parser, app, request())
+    assert heard == ["http.request", "http.disconnect", "http.disconnect"]
 
 
-def test_an_application_that_leaves_its_trailers_out_is_cut(caplog: pytest.LogCaptureFixture) -> None:
-    data = request("/", "GET", "TE: trailers", "Connection: TE")
-    client, _ = respond(start(200, trailers=True), body(b"x"), data=data)
+def test_a_receive_that_waits_is_woken_by_the_end_of_the_response(parser: str) -> None:
+    async def story() -> None:
+        heard: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+
+            async def listen() -> None:
+                heard.append((await receive())["type"])
+
+            listener = asyncio.create_task(listen())
+            await asyncio.sleep(0)
+            assert heard == []
+            await hello(scope, receive, send)
+            await listener
+
+        client = Client(app, parser)
+        await client.say(request())
+        assert heard == ["http.disconnect"]
+        assert not client.transport.closing
+
+    run(story())
+
+
+def test_two_receives_at_once_are_both_told(parser: str) -> None:
+    async def story() -> None:
+        heard: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            first, second = asyncio.create_task(receive()), asyncio.create_task(receive())
+            await asyncio.sleep(0)
+            first.cancel()
+            heard.append((await second)["type"])
+
+        client = Client(app, parser)
+        await client.say(request())
+        await client.leave()
+        assert heard == ["http.disconnect"]
+
+    run(story())
+
+
+def test_a_send_that_waits_is_woken_when_the_client_leaves(parser: str) -> None:
+    async def story() -> None:
+        raised: list[type[BaseException]] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            client.connection.pause_writing()
+            try:
+                await send({"type": "http.response.body", "body": b"x"})
+            except OSError as error:
+                raised.append(type(error))
+
+        client = Client(app, parser)
+        await client.say(request())
+        assert raised == []
+        await client.leave()
+        assert len(raised) == 1
+
+    run(story())
+
+
+def test_a_client_that_half_closes_still_gets_its_answers(parser: str) -> None:
+    async def story() -> None:
+        heard: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            heard.append((await receive())["type"])
+            await hello(scope, receive, send)
+
+        client = Client(app, parser)
+        await client.say(request() + request())
+        await client.half_close()
+        assert heard == ["http.disconnect"] * 2
+        assert [answer.status for answer in client.answers()] == [200, 200]
+        assert client.transport.lost
+
+    run(story())
+
+
+@pytest.mark.parametrize("way", ["returns", "raises"])
+def test_an_application_may_leave_without_an_answer_once_its_client_has_closed(
+    parser: str, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class ClientDisconnect(Exception):
+        """As Starlette has it."""
+
+    async def story() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            assert (await receive())["type"] == "http.disconnect"
+            if way == "raises":
+                raise ClientDisconnect
+
+        client = Client(app, parser)
+        await client.say(request())
+        await client.half_close()
+        assert client.answers() == []
+        await client.quiet()
+        assert client.transport.lost
+
+    run(story())
+    assert not caplog.records
+
+
+def test_a_client_that_ends_in_the_middle_of_its_body_is_gone(parser: str) -> None:
+    async def story() -> None:
+        heard: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            heard.append((await receive())["type"])
+            heard.append((await receive())["type"])
+
+        client = Client(app, parser)
+        await client.say(request("/", "POST", "Content-Length: 5"), b"ab")
+        await client.half_close()
+        assert heard == ["http.request", "http.disconnect"]
+
+    run(story())
+
+
+def test_an_application_is_cancelled_after_the_grace_period_if_there_is_one(parser: str) -> None:
+    async def story() -> None:
+        ended: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+                raise
+
+        client = Client(app, parser, disconnect_grace_period=0.001)
+        await client.say(request())
+        await client.leave()
+        async with asyncio.timeout(5):
+            while not ended:
+                await asyncio.sleep(0.001)
+
+    run(story())
+
+
+# Errors of the application
+
+
+def test_an_error_before_the_response_is_a_500_and_one_line_with_the_traceback(
+    parser: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise LookupError("the application's own")
+
+    client = talk(parser, app, request(), request())
+    assert [(answer.status, answer.body) for answer in client.answers()] == [(500, b"Internal Server Error")] * 2
+    first, _second = caplog.records
+    assert (first.name, first.levelno) == ("asgi_arbiter.worker", logging.ERROR)
+    assert first.exc_info is not None
+    traceback = first.exc_info[2]
+    assert traceback is not None
+    assert traceback.tb_frame.f_code.co_name == "app", "our own frames are left out"
+
+
+def test_an_error_after_the_first_suspension_is_a_500_too(parser: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0)
+        raise LookupError("the application's own")
+
+    client = talk(parser, app, request())
+    assert client.answers()[0].status == 500
+    assert len(caplog.records) == 1
+    assert client.context.tasks == set()
+
+
+def test_an_error_after_the_start_but_before_the_body_is_still_a_500(
+    parser: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        raise LookupError
+
+    assert talk(parser, app, request()).answers()[0].status == 500
+
+
+def test_an_error_within_the_body_cuts_the_connection(parser: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        raise LookupError
+
+    client = talk(parser, app, request())
     assert client.transport.aborted
+    assert not client.heard.endswith(b"0\r\n\r\n")
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("messages", "status"),
+    [
+        ([], 500),
+        ([{"type": "http.response.start", "status": 200, "headers": []}], 500),
+    ],
+)
+def test_an_application_that_returns_without_a_response_gives_a_500_and_one_line(
+    parser: str, messages: list[Any], status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            await send(message)
+
+    assert talk(parser, app, request()).answers()[0].status == status
+    assert len(caplog.records) == 1
+
+
+def test_an_application_that_returns_within_its_body_cuts_the_connection(
+    parser: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+
+    client = talk(parser, app, request())
+    assert client.transport.aborted
+    assert len(caplog.records) == 1
+
+
+def test_an_error_after_the_response_is_logged_and_harms_nobody(parser: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await hello(scope, receive, send)
+        raise LookupError
+
+    client = talk(parser, app, request(), request())
+    assert [answer.status for answer in client.answers()] == [200, 200]
+    assert len(caplog.records) == 2
+
+
+def test_a_background_job_after_the_response_does_not_hold_up_the_next_request(parser: str) -> None:
+    async def story() -> None:
+        done = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await hello(scope, receive, send)
+            await done.wait()
+
+        client = Client(app, parser)
+        await client.say(request(), request())
+        assert len(client.answers()) == 2
+        assert client.context.in_flight == 2
+        done.set()
+        await client.quiet()
+        assert (client.context.in_flight, client.context.tasks) == (0, set())
+
+    run(story())
+
+
+def test_an_application_that_is_no_coroutine_function_is_served(parser: str) -> None:
+    class Awaitable:
+        def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+            self.call = hello(scope, receive, send)
+
+        def __await__(self) -> Any:
+            return self.call.__await__()
+
+    assert talk(parser, Awaitable, request()).answers()[0].status == 200  # type: ignore[arg-type]
+
+
+def test_an_application_that_cannot_be_called_so_is_a_500(parser: str, caplog: pytest.LogCaptureFixture) -> None:
+    def app(scope: Any) -> None: ...
+
+    assert talk(parser, app, request()).answers()[0].status == 500

@@ -1,0 +1,60 @@
+"""The registry: names of settings to protocols, and what the access log is told."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from asgi_arbiter.config import Config, MissingExtra
+from asgi_arbiter.protocols import resolve_http, resolve_websocket
+from asgi_arbiter.protocols.connection import HttpConnection
+from tests.http_support import PARSERS, Client, hello, request, run
+
+
+@pytest.mark.parametrize("name", ["auto", *PARSERS])
+def test_each_name_gives_the_same_connection_with_its_parser(name: str) -> None:
+    async def story() -> None:
+        client = Client(hello, name)
+        assert isinstance(client.connection, HttpConnection)
+        wanted = "H11Parser" if name == "h11" else "HttptoolsParser"
+        assert type(client.context.http_policy.parser).__name__ == wanted  # type: ignore[union-attr]
+
+    run(story())
+
+
+def test_a_protocol_from_elsewhere_is_imported_by_module_and_name() -> None:
+    assert resolve_http("asgi_arbiter.protocols.connection:HttpConnection") is HttpConnection
+    assert resolve_websocket("asgi_arbiter.protocols.base:Upgrade") is not None
+
+
+def test_auto_falls_back_to_h11_without_httptools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asgi_arbiter.protocols.httptools_parser", None)
+    made: Any = resolve_http("auto")
+    assert made.keywords["parser_type"].__name__ == "H11Parser"
+    with pytest.raises(MissingExtra, match="pip install httptools"):
+        resolve_http("httptools")
+
+
+def test_without_a_library_auto_serves_no_websockets_and_a_name_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_websocket("auto") is not None
+    monkeypatch.setattr("asgi_arbiter.protocols.find_spec", lambda name: None)
+    assert resolve_websocket("auto") is None
+    with pytest.raises(MissingExtra, match="pip install websockets"):
+        resolve_websocket("websockets")
+
+
+def test_none_is_no_websocket() -> None:
+    assert resolve_websocket("none") is None
+
+
+def test_connections_of_a_worker_share_one_policy() -> None:
+    async def story() -> None:
+        first = Client(hello)
+        second = Client(hello, context=first.context)
+        assert first.connection.policy is second.connection.policy
+        await first.say(request())
+
+    run(story())
+    assert Config().http == "auto"
