@@ -220,10 +220,10 @@ def command_line_layer(values: Mapping[str, Given], title: str = "command line")
     return Layer(Origin.COMMAND_LINE, title, dict(values))
 
 
-def keyword_layer(values: Mapping[str, object]) -> Layer:
+def keyword_layer(values: Mapping[str, object], title: str = "Config()") -> Layer:
     """Keywords of a call; ``None`` is "not given", as everywhere in uvicorn's programmatic interface."""
-    layer = Layer(Origin.KEYWORD, "Config()")
+    layer = Layer(Origin.KEYWORD, title)
     for word, value in values.items():
         if value is not None:
-            layer.add(word, os.fspath(value) if isinstance(value, os.PathLike) else value, f"Config(), {word}")
+            layer.add(word, os.fspath(value) if isinstance(value, os.PathLike) else value, f"{title}, {word}")
     return layer

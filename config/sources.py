@@ -112,12 +112,15 @@ def load(
     )
 
 
-def configure(values: Mapping[str, object], *, environment: Mapping[str, str] | None = None) -> Loaded:
+def configure(
+    values: Mapping[str, object], *, environment: Mapping[str, str] | None = None, title: str = "Config()"
+) -> Loaded:
     """Settings from a program: keywords under any name of the table over defaults. Of the environment only
-    ``WEB_CONCURRENCY`` and ``FORWARDED_ALLOW_IPS`` count, as in uvicorn, and no file is read. Raises ``ConfigError``."""
+    ``WEB_CONCURRENCY`` and ``FORWARDED_ALLOW_IPS`` count, as in uvicorn, and no file is read. ``title`` begins the
+    messages. Raises ``ConfigError``."""
     variables = os.environ if environment is None else environment
     ambient = {name: value for name, value in variables.items() if name in AMBIENT and name != "PORT"}
-    return _assemble([ambient_layer(ambient), keyword_layer(values)], Invocation())
+    return _assemble([ambient_layer(ambient), keyword_layer(values, title)], Invocation())
 
 
 def _matters(variable: str) -> bool:

@@ -109,6 +109,7 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._why = "recycle"
         self._is_quick = False
         self._has_quit = False
+        self._is_aborted = False
         self._beat_at = 0.0
         self._interval = _BEAT
 
@@ -205,6 +206,10 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             report = loops.run(self._serve, self.config.loop)
         except LifespanFailed as error:
             self._fail(error, Arbiter.WORKER_BOOT_ERROR)
+        except RuntimeError:
+            if self._is_aborted:  # the loop was stopped in the middle
+                sys.exit(1)
+            raise
         else:
             self.log.debug(
                 "drained (%s) in %.2f s: %d served, %d cancelled, %d cut",
@@ -311,10 +316,11 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         if not self._has_quit:
             self._has_quit = True
             self._call(self.cfg.worker_int)
-        if self._stage is _Stage.BOOTING or (self._stage is _Stage.RUNNING and self._is_blocked()):
-            sys.exit(0)
         self._is_quick = True
         self._leave()
+        if self._stage is _Stage.BOOTING or (self._stage is _Stage.RUNNING and self._is_blocked()):
+            # uvloop swallows it in callbacks of transports; the block has ended then, and the quick drain follows.
+            sys.exit(0)
 
     def _is_blocked(self) -> bool:
         return self._beat_at > 0 and time.monotonic() - self._beat_at > 2 * self._interval + 1
@@ -327,7 +333,17 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         except Exception:  # evidence is welcome, the end is necessary
             self.log.exception("Exception while gathering what is under way")
         self._call(self.cfg.worker_abort)
+        self._stop_at_once()
         sys.exit(1)
+
+    def _stop_at_once(self) -> None:
+        """What raises ``SystemExit`` ends the block, but uvloop swallows it in callbacks of transports: so the loop is
+        told to stop as well, and not to comment on it."""
+        self._is_aborted = True
+        loop = self._loop
+        if self._stage is _Stage.RUNNING and loop is not None and not loop.is_closed():
+            loop.set_exception_handler(lambda loop, context: None)
+            loop.call_soon_threadsafe(loop.stop)
 
     def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
         """USR1."""

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from asgi_arbiter.config import Config
-from asgi_arbiter.config.errors import ConfigError
 from asgi_arbiter.config.settings import names
 from asgi_arbiter.config.sources import configure
 
@@ -55,8 +54,9 @@ _HEAD_LIMIT: Final = 65536
 _AT_ONCE: Final = 0.001
 _QUICK: Final = 0.5
 """Seconds that requests get at SIGQUIT: gunicorn 23 and later kill two seconds after it."""
-_RESERVE: Final = 2.0
-"""Seconds of the graceful timeout that are kept for cancelling what is left and for the lifespan shutdown."""
+_RESERVE: Final = 4.0
+"""Seconds of the graceful timeout kept for the end: a second from cancelling to cutting, a moment for closing, and the
+lifespan shutdown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +75,14 @@ def translate(cfg: Any, more: Mapping[str, object], *, max_requests: int, access
         max_requests: with gunicorn's jitter drawn already; 0 is no limit.
         access_log: whether anybody wants the records of requests.
 
-    Raises ``ConfigError``; its message names gunicorn's setting.
+    Raises ``ConfigError``.
     """
     values = dict(_values(cfg))
     values.update(max_requests=max_requests, access_log=access_log, quick_timeout=_QUICK)
     values.update({names().get(word, word): value for word, value in more.items()})
-    try:
-        # The environment is gunicorn's business: it has read WEB_CONCURRENCY and FORWARDED_ALLOW_IPS itself.
-        loaded = configure(values, environment={})
-    except ConfigError as error:
-        raise type(error)(_by_gunicorns_name(str(error)), traceback_text=error.traceback_text) from None
-    return Translation(loaded.config, tuple(map(_by_gunicorns_name, loaded.warnings)))
+    # The environment is gunicorn's business: it has read WEB_CONCURRENCY and FORWARDED_ALLOW_IPS itself.
+    loaded = configure(values, environment={}, title="gunicorn")
+    return Translation(loaded.config, loaded.warnings)
 
 
 def is_changed(cfg: Any, name: str) -> bool:
@@ -97,7 +94,7 @@ def is_changed(cfg: Any, name: str) -> bool:
 def drain_time(graceful_timeout: float) -> float:
     """Seconds until requests are cancelled: gunicorn kills at the end of ``graceful_timeout``, and by then the
     lifespan shutdown should be over too."""
-    return graceful_timeout - min(_RESERVE, graceful_timeout / 3)
+    return graceful_timeout - min(_RESERVE, graceful_timeout / 2)
 
 
 def _values(cfg: Any) -> Iterator[tuple[str, object]]:
@@ -139,7 +136,3 @@ def _tls(cfg: Any) -> Iterator[tuple[str, object]]:
     for name in _TLS:
         yield name, cfg.settings[name].get()
     yield "cert_reqs", int(cfg.cert_reqs)
-
-
-def _by_gunicorns_name(message: str) -> str:
-    return message.replace("keyword ", "gunicorn setting ", 1) if message.startswith("keyword ") else message
