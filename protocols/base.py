@@ -57,6 +57,8 @@ class HeadParser(Protocol):
     """The value of its first Host field."""
     special: bool
     """It has fields that the server must look at."""
+    underscored: bool
+    """It has names with an underscore."""
 
     def read(self, block: bytes) -> None:
         """Read one whole head, from the request line (which has been judged already) to the empty line.
@@ -83,6 +85,7 @@ class ConnectionContext:
         "state",
         "tasks",
         "tick",
+        "ticked_at",
         "websocket_protocol",
     )
 
@@ -110,6 +113,8 @@ class ConnectionContext:
         """Application tasks that suspended: held here so that they are not collected, cancelled at the end of a drain."""
         self.tick = 0
         """Whole seconds since the worker started; advanced by the worker's ticker, read for every deadline."""
+        self.ticked_at = loop.time()
+        """When ``tick`` was last advanced, ``loop.time()``: how old things are while the loop is blocked."""
         self.date_header = b""
         """``b"date: …\\r\\n"``, renewed by the ticker; empty with ``--no-date-header``."""
         self.draining = ""

@@ -29,6 +29,8 @@ from .request import check_sizes, inspect, make_scope, read_request_line, websoc
 from .response import refusal_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .asgi import HeaderList
     from .base import ConnectionContext, HeadParser
     from .request import RequestLine
@@ -64,6 +66,7 @@ class HttpConnection(RequestReader):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        self.write = self.transport.write
         context = self.context
         context.connections.add(self)
         info = transport.get_extra_info
@@ -203,6 +206,12 @@ class HttpConnection(RequestReader):
 
     # What a cycle asks (``cycle.Link``)
 
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Large pieces go to the transport as they are, after what is corked."""
+        if self._cork is not None:
+            self._uncork()
+        self.transport.writelines(pieces)
+
     def must_close(self, cycle: RequestCycle) -> bool:
         """Whether the response that starts now must be the last one: the worker leaves and nothing else waits, or the
         rest of the request would have to be read for nothing."""
@@ -250,7 +259,7 @@ class HttpConnection(RequestReader):
         if self._expects:
             self._expects = False
             if cycle.phase is not STREAMING:
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._unpause()
         if self.policy.body_ticks:
             self._deadline = self.context.tick + self.policy.body_ticks
@@ -293,9 +302,7 @@ class HttpConnection(RequestReader):
             if began:
                 self.transport.abort()
                 return
-        self.transport.write(
-            refusal_bytes(refusal.status, refusal.reason, context.date_header, self.policy.server_line)
-        )
+        self.write(refusal_bytes(refusal.status, refusal.reason, context.date_header, self.policy.server_line))
         if context.access_log is not None:
             from .http_log import log_refusal
 
@@ -307,6 +314,8 @@ class HttpConnection(RequestReader):
         a socket with unread bytes destroys the response on its way (RFC 9112 section 9.6)."""
         self.cycle = None
         self._held = b""
+        if self._cork is not None:
+            self._uncork()
         self._deadline = self.context.tick + LINGER_TICKS
         if linger and not self.half_closed and self._reading is not CLOSED:
             self._reading = DISCARD
@@ -335,6 +344,8 @@ class HttpConnection(RequestReader):
             leftover=leftover,
             started=context.loop.time(),
         )
+        if self._cork is not None:
+            self._uncork()
         protocol = context.websocket_protocol(context, upgrade)
         self._unpause()
         self.transport.set_protocol(protocol)
@@ -400,8 +411,10 @@ class HttpConnection(RequestReader):
         if self.cycle is None:
             return f"{peer}, reading {self._reading.value}"
         scope = self.cycle.scope
-        age = self.context.tick - self._since
-        return f"{peer}, {scope['method']} {scope['path']}, {self.cycle.phase.value}, for {age} s"
+        context = self.context
+        age = context.tick - self._since + context.loop.time() - context.ticked_at
+        line = f"{scope['method']} {self.cycle.line.target.decode('latin-1')} HTTP/{scope['http_version']}"
+        return f"{peer}, {line}, {self.cycle.phase.value}, for {age:.1f} s"
 
 
 _NO_EXTENSIONS: dict[str, Any] = {}

@@ -15,6 +15,7 @@ from .response import Field, declared_length, encode_fields
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable, Iterable
 
     from .asgi import Message
     from .base import ConnectionContext
@@ -70,6 +71,10 @@ class Link(Protocol):
     write_paused: bool
     write_waiters: Waiters
     half_closed: bool
+    write: Callable[[bytes], Any]
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Write large pieces without joining them."""
 
     def must_close(self, cycle: RequestCycle) -> bool:
         """Whether the response that is about to start must be the last one here."""
@@ -153,14 +158,14 @@ class FramedResponse:
             pieces = _chunk(body, self._is_last(more))
             if size < _JOIN_LIMIT:
                 parts += pieces
-                link.transport.write(b"".join(parts))
+                link.write(b"".join(parts))
             else:
-                link.transport.writelines((b"".join(parts), *pieces))
+                link.writelines((b"".join(parts), *pieces))
         elif size < _JOIN_LIMIT:
             parts.append(body)
-            link.transport.write(b"".join(parts))
+            link.write(b"".join(parts))
         else:
-            link.transport.writelines((b"".join(parts), body))
+            link.writelines((b"".join(parts), body))
 
     def _end_head(self, parts: list[bytes], date_line: bytes) -> None:
         """The server's own fields, where something is out of the ordinary."""
@@ -219,13 +224,13 @@ class FramedResponse:
         """Write a further piece of body."""
         left = self._left
         size = len(body)
-        write = self._link.transport.write
+        write = self._link.write
         if left == _CHUNKED:
             pieces = _chunk(body, self._is_last(more))
             if size < _JOIN_LIMIT:
                 write(b"".join(pieces))
             else:
-                self._link.transport.writelines(pieces)
+                self._link.writelines(pieces)
         elif left >= 0:
             if size > left or (size < left and not more):
                 self._cut("the body is longer than its content-length" if size > left else "the body is too short")
@@ -260,7 +265,7 @@ class FramedResponse:
         if message.get("more_trailers", False):
             return False
         if self._trailers == SEND_TRAILERS:
-            self._link.transport.write(b"0\r\n" + b"".join(self._parts) + b"\r\n")
+            self._link.write(b"0\r\n" + b"".join(self._parts) + b"\r\n")
         return True
 
     def _send_early_hint(self, message: Message) -> None:
@@ -268,7 +273,7 @@ class FramedResponse:
         parts = [b"HTTP/1.1 103 Early Hints\r\n"]
         encode_fields([(b"link", link) for link in message["links"]], parts)
         parts.append(b"\r\n")
-        self._link.transport.write(b"".join(parts))
+        self._link.write(b"".join(parts))
 
     @property
     def ends_with_connection(self) -> bool:

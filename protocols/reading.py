@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .chunked import ChunkedDecoder
 from .errors import Refusal
@@ -28,6 +28,8 @@ from .policy import policy_of
 from .request import CHUNKED, parse_request_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .base import ConnectionContext, HeadParser
     from .cycle import RequestCycle
     from .request import Terms
@@ -58,6 +60,7 @@ class RequestReader(asyncio.Protocol):
     """Cuts what arrives into requests. A subclass begins and answers them."""
 
     __slots__ = (
+        "_cork",
         "_deadline",
         "_decoder",
         "_dropped",
@@ -71,10 +74,13 @@ class RequestReader(asyncio.Protocol):
         "cycle",
         "policy",
         "transport",
+        "write",
         "write_paused",
     )
 
     transport: asyncio.Transport
+    write: Callable[[bytes], Any]
+    """The transport's, or that of the cork: answers to pipelined requests leave together."""
 
     def __init__(self, context: ConnectionContext, parser_type: type[HeadParser]) -> None:
         self.context = context
@@ -84,6 +90,7 @@ class RequestReader(asyncio.Protocol):
         self.write_paused = False
         """The transport's buffer is full: the client does not read."""
         self._reading = HEAD
+        self._cork: list[bytes] | None = None
         self._deadline = 0
         """The tick at which patience ends; what with follows from ``_reading``. 0 is never."""
         self._held = b""
@@ -157,6 +164,16 @@ class RequestReader(asyncio.Protocol):
                     return
         except Refusal as refusal:
             self._refuse(refusal)
+        finally:
+            if self._cork is not None:
+                self._uncork()
+
+    def _uncork(self) -> None:
+        """Write what the pipelined requests of this turn were answered with."""
+        cork, self._cork = self._cork, None
+        self.write = self.transport.write
+        if cork and not self.transport.is_closing():
+            self.transport.write(b"".join(cork))
 
     def _read_head(self, data: bytes, position: int) -> int:
         """The head at ``position`` and, in the same go, what is there of its body; then the application is called."""
@@ -174,6 +191,9 @@ class RequestReader(asyncio.Protocol):
             if self.context.draining and end < size:
                 self._hold(data[end:])  # must_close has to know that more requests wait
                 end = size
+            if end < size and self._cork is None:
+                self._cork = []
+                self.write = self._cork.append
         self._start(cycle)
         return end
 

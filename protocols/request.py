@@ -172,7 +172,6 @@ class Terms:
         upgrade: bool = False,
         forwarded: bool = False,
         trailers: bool = False,
-        underscored: bool = False,
     ) -> None:
         self.length = length
         """Bytes of the body, or ``CHUNKED``."""
@@ -185,7 +184,7 @@ class Terms:
         """There are fields that a trusted proxy may have set."""
         self.trailers = trailers
         """The client takes trailer fields (``TE: trailers``)."""
-        self.underscored = underscored
+        self.underscored = False
         """There are names with an underscore."""
 
 
@@ -229,7 +228,7 @@ class FieldCollector:
     Most heads have a Host and names that mean nothing to the server. Names are looked up as they are spelt: the answer
     is the name in lower case, and no second look at the fields is needed where every name is ordinary."""
 
-    __slots__ = ("fields", "framed", "host", "special")
+    __slots__ = ("fields", "framed", "host", "special", "underscored")
 
     def __init__(self) -> None:
         self.restart()
@@ -243,6 +242,8 @@ class FieldCollector:
         """There are fields beyond Host that ``inspect`` has to look at."""
         self.framed = False
         """There is a Content-Length or a Transfer-Encoding."""
+        self.underscored = False
+        """There are names with an underscore."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field, as it came (httptools calls its callback by this name)."""
@@ -260,7 +261,9 @@ class FieldCollector:
             self.special = True
             if lower == b"content-length" or lower == b"transfer-encoding":
                 self.framed = True
-            elif lower not in _SPECIAL and 95 not in lower and len(lower) < 64:
+            elif 95 in lower:
+                self.underscored = True
+            elif lower not in _SPECIAL and len(lower) < 64:
                 if len(_ordinary) >= _ORDINARY_LIMIT:
                     _ordinary.clear()
                 _ordinary[name] = lower
@@ -282,7 +285,9 @@ def inspect(line: RequestLine, collected: HeadParser) -> Terms:
     values = dict(fields)
     if len(values) != len(fields):
         _refuse_duplicates(fields)
-    return _inspect_special(line, values, fields)
+    terms = _inspect_special(line, values, fields)
+    terms.underscored = collected.underscored
+    return terms
 
 
 def _inspect_special(line: RequestLine, values: dict[bytes, bytes], fields: HeaderList) -> Terms:
@@ -296,7 +301,6 @@ def _inspect_special(line: RequestLine, values: dict[bytes, bytes], fields: Head
         upgrade=b"upgrade" in options and length == 0 and _asks_for_websocket(line, fields),
         forwarded=not _no_forwarding(values),
         trailers=modern and b"te" in values and b"trailers" in _list_items(b"te", fields),
-        underscored=any(95 in name for name in values),
     )
 
 

@@ -163,6 +163,31 @@ def test_pipelined_requests_with_bodies_are_answered_in_order(parser: str) -> No
     assert [answer.body for answer in client.answers()] == [b"%d" % number for number in range(40)]
 
 
+def test_answers_to_requests_that_came_together_leave_together(parser: str) -> None:
+    client = talk(parser, hello, request() * 5 + request("/", "GET", "Connection: close"))
+    assert len(client.answers()) == 6
+    assert client.transport.writes == 2, "those before the last, and the last"
+
+
+def test_what_was_answered_leaves_before_an_application_makes_the_next_one_wait(parser: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.Event().wait()
+        await hello(scope, receive, send)
+
+    client = talk(parser, app, request() * 2 + request("/slow") + request())
+    assert len(client.answers()) == 2
+
+
+def test_a_large_answer_keeps_its_place_among_small_ones(parser: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * int(scope["path"][1:])})
+
+    client = talk(parser, app, b"".join(request(f"/{size}") for size in (1, 50_000, 2, 60_000)))
+    assert [len(answer.body) for answer in client.answers()] == [1, 50_000, 2, 60_000]
+
+
 def test_the_second_request_waits_for_the_first_answer(parser: str) -> None:
     running: list[str] = []
 
