@@ -225,10 +225,20 @@ class RequestCycle(FramedResponse):
             self.wake()
 
     def expire(self) -> None:
-        """The request took longer than ``request_timeout``: cancel its application."""
-        if self.task is not None and not self.timed_out:
+        """The request takes longer than ``request_timeout``: cancel its application. Asked again a second later, end the
+        request without it: it has caught the cancellation and gone on."""
+        if self.task is None or self.phase not in _LIVE:
+            return
+        if not self.timed_out:
             self.timed_out = True
+            self._tell_what_it_awaits(self.task)
             self.task.cancel()
+            return
+        self._complain("the application went on after its cancellation; the request ends without it")
+        if self.phase in _NOT_SENT:
+            self.answer_error()
+        else:
+            self._abort()
 
     def ended(self, task: asyncio.Task[Any]) -> None:
         """The done callback of the application's task."""
@@ -253,8 +263,7 @@ class RequestCycle(FramedResponse):
             self.answer_error()
         else:
             self._complain("the application returned before its response was complete; the connection is cut")
-            self.phase = ABORTED
-            self._link.cut(self)
+            self._abort()
 
     def failed(self, error: BaseException) -> None:
         """The application raised: tell the operator, and the client if that is still possible."""
@@ -266,12 +275,8 @@ class RequestCycle(FramedResponse):
             self._leave()
             return
         if isinstance(error, CancelledError):
-            if phase in _LIVE:
-                self._complain(
-                    "the application took longer than request_timeout and was cancelled"
-                    if self.timed_out
-                    else "the application was cancelled before its response was complete"
-                )
+            if phase in _LIVE and not self.timed_out:
+                self._complain("the application was cancelled before its response was complete")
         else:
             log.error(
                 "exception in the application: %s %s",
@@ -283,8 +288,13 @@ class RequestCycle(FramedResponse):
         if phase in _NOT_SENT:
             self.answer_error()
         elif phase in _LIVE:
-            self.phase = ABORTED
-            self._link.cut(self)
+            self._abort()
+
+    def _abort(self) -> None:
+        """End an incomplete response so that the client can tell."""
+        self.phase = ABORTED
+        self.wake()
+        self._link.cut(self)
 
     def _leave(self) -> None:
         """The application was told that the client is gone, and left without an answer: nobody's mistake."""
@@ -302,6 +312,20 @@ class RequestCycle(FramedResponse):
         self.response_headers = ()
         self._open(b"Gateway Timeout" if self.timed_out else b"Internal Server Error", False)
         self._complete()
+
+    def _tell_what_it_awaits(self, task: asyncio.Task[Any]) -> None:
+        from .awaiting import awaiting
+
+        stack = "\n".join(awaiting(task.get_coro(), source=True))
+        log.error(
+            "a request took longer than request_timeout (%g s) and is cancelled, %s: %s %s\n%s",
+            self._link.context.config.request_timeout,
+            "before its response began" if self.phase in _NOT_SENT else "in the middle of its response",
+            self.scope["method"],
+            self.scope["path"],
+            stack,
+            extra={"event": "request_timeout"},
+        )
 
     def _complain(self, sentence: str) -> None:
         log.error(

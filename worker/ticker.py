@@ -60,7 +60,8 @@ class Ticker:
 
     def _beat(self) -> None:
         context = self._context
-        lag = max(0.0, context.loop.time() - self._due)
+        context.ticked_at = now = context.loop.time()
+        lag = max(0.0, now - self._due)
         self._schedule()
         context.tick += 1
         self._set_date()
