@@ -24,6 +24,8 @@ from signal import Signals
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from .testimony import Testimony
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -46,7 +48,6 @@ _IGNORED = (
 )
 _LIFESPAN = 60.0
 """Seconds for an orphan's lifespan shutdown where the setting has no limit."""
-_STDERR = 2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -64,6 +65,7 @@ class Orders:
         self._is_dismissed = False
         self._server: Server | None = None
         self._word_timer: asyncio.TimerHandle | None = None
+        self._testimony = Testimony()
 
     # While booting
 
@@ -78,6 +80,7 @@ class Orders:
         signal.signal(Signals.SIGUSR1, _do_nothing)
         signal.signal(Signals.SIGCHLD, signal.SIG_DFL)
         self._prepare_evidence()
+        sys.unraisablehook = _let_dismissals_pass
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def follow_the_arbiter(self) -> None:
@@ -104,6 +107,8 @@ class Orders:
         in the middle of the loop's own code leaves it half started, and a half-started loop cannot even be closed."""
         for number in (Signals.SIGTERM, Signals.SIGQUIT):
             signal.signal(number, self._remember)
+        if sys.unraisablehook is _let_dismissals_pass:
+            sys.unraisablehook = sys.__unraisablehook__
         self.check()
 
     def _remember(self, _number: int, _frame: FrameType | None) -> None:
@@ -120,6 +125,7 @@ class Orders:
         """From now on orders go to ``server``, as events of ``loop``."""
         self._server = server
         self._loop = loop
+        self._testimony.describe = server.describe
         handlers: dict[Signals, Callable[[], None]] = {
             Signals.SIGTERM: self._on_term,
             Signals.SIGQUIT: self._on_quit,
@@ -137,6 +143,7 @@ class Orders:
 
     def detach(self) -> None:
         """The server has ended: what comes now is too late to matter."""
+        self._testimony.describe = None
         self._loop.remove_reader(self._mailbox.fileno())
         for number in (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGUSR1):
             self._loop.remove_signal_handler(number)
@@ -188,19 +195,22 @@ class Orders:
     # Evidence
 
     def _prepare_evidence(self) -> None:
-        """Stacks of all threads to standard error: at a crash, at SIGABRT, and on demand at SIGUSR2. faulthandler writes
-        them in the signal handler itself, hence also while the loop is blocked."""
-        faulthandler.enable(_STDERR, all_threads=True)
-        faulthandler.register(Signals.SIGUSR2, _STDERR, all_threads=True)
+        self._testimony.begin(self._mailbox)
         if self._hooks.has("worker_abort"):
-            signal.signal(Signals.SIGABRT, self._on_abort)
-            faulthandler.register(Signals.SIGABRT, _STDERR, all_threads=True, chain=True)
+            self._testimony.before(Signals.SIGABRT, self._on_abort)
 
     def _on_abort(self, _number: int, _frame: FrameType | None) -> None:
         self._hooks.with_worker("worker_abort")
         faulthandler.unregister(Signals.SIGABRT)
         signal.signal(Signals.SIGABRT, signal.SIG_DFL)
         signal.raise_signal(Signals.SIGABRT)
+
+
+def _let_dismissals_pass(unraisable: sys.UnraisableHookArgs) -> None:
+    """A signal may come while Python runs a finalizer, where nothing can be raised: not worth a traceback, since
+    ``check`` looks again."""
+    if unraisable.exc_type is not Dismissed:
+        sys.__unraisablehook__(unraisable)
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from asgi_arbiter.worker.mailbox import Mailbox, open_pair
-from asgi_arbiter.worker.orders import Dismissed, Orders
+from asgi_arbiter.worker.orders import Dismissed, Orders, _let_dismissals_pass
 
 LEAVING = (signal.SIGTERM, signal.SIGQUIT)
 
@@ -43,6 +44,27 @@ def test_user_code_that_swallows_the_interruption_does_not_win(orders: Orders) -
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(Dismissed):
         orders.stop_interrupting()
+
+
+def test_a_signal_in_a_finalizer_is_no_traceback_and_still_obeyed(
+    orders: Orders, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    class Broken:
+        def __del__(self) -> None:
+            raise KeyError("a mistake of the application")
+
+    monkeypatch.setattr(sys, "unraisablehook", _let_dismissals_pass)
+    Finalized()
+    assert capfd.readouterr().err == ""
+    Broken()
+    assert "a mistake of the application" in capfd.readouterr().err
+    with pytest.raises(Dismissed):
+        orders.stop_interrupting()
+    assert sys.unraisablehook is sys.__unraisablehook__
 
 
 @pytest.mark.parametrize("number", LEAVING)
