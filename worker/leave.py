@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from .drain import Drain, DrainOrder, DrainReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asgi_arbiter.protocols.base import Connection, ConnectionContext
 
     from .acceptor import Acceptor
@@ -22,8 +24,12 @@ _POLL = 0.02
 """Seconds between two looks at what is left."""
 
 
-async def leave(drain: Drain, context: ConnectionContext, acceptor: Acceptor) -> DrainReport:
-    """Return when nothing is left of ``context``, or when the time is over. The acceptor has stopped already."""
+async def leave(
+    drain: Drain, context: ConnectionContext, acceptor: Acceptor, describe: Callable[[], str] = str
+) -> DrainReport:
+    """Return when nothing is left of ``context``, or when the time is over. The acceptor has stopped already.
+
+    ``describe`` tells what is under way, for the log, where the time did not suffice."""
     told: set[Connection] = set()
     cancelled = cut = 0
     while True:
@@ -35,16 +41,18 @@ async def leave(drain: Drain, context: ConnectionContext, acceptor: Acceptor) ->
         if order is DrainOrder.FINISH:
             break
         if order is DrainOrder.CANCEL:
-            cancelled = _cancel(context)
+            cancelled = _cancel(context, describe())
         if order is DrainOrder.CUT:
             cut = _cut(context, acceptor)
         await asyncio.sleep(0 if order is DrainOrder.TURN else _POLL)
     return DrainReport(drain.reason, now - drain.began_at, cancelled, cut, context.completed)
 
 
-def _cancel(context: ConnectionContext) -> int:
+def _cancel(context: ConnectionContext, evidence: str) -> int:
     for connection in context.connections:
         log.warning("cancelled at the end of the drain: %s", connection.describe(), extra={"event": "drain_cancelled"})
+    if evidence:
+        log.warning("what is cancelled:\n%s", evidence, extra={"event": "drain_evidence"})
     tasks = tuple(context.tasks)
     for task in tasks:
         task.cancel()

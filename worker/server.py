@@ -26,6 +26,7 @@ from asgi_arbiter.config.address import Address
 from .acceptor import Acceptor, choose
 from .connection_setup import ConnectionSetup
 from .drain import Drain, DrainReport
+from .evidence import tasks_and_requests
 from .leave import leave
 from .lifespan import Lifespan
 from .limits import Limits, resident_memory
@@ -154,6 +155,11 @@ class Server:
         connections = () if self._context is None else tuple(self._context.connections)
         return [connection.describe() for connection in connections if not connection.is_idle()]
 
+    def describe(self) -> str:
+        """Requests under way and tasks with their stacks, as lines for the log. Allowed in a signal handler."""
+        loop = self._context.loop if self._context is not None else asyncio.get_running_loop()
+        return tasks_and_requests(loop, self.under_way())
+
     # Starting
 
     def _bind(self) -> list[Listener]:
@@ -252,7 +258,7 @@ class Server:
         if self._beat is not None:
             self._beat(self.snapshot())
         self._acceptor.stop(empty_queue=self._drain.reason in _LAST_LEAVER)
-        self._report = await leave(self._drain, self._context, self._acceptor)
+        self._report = await leave(self._drain, self._context, self._acceptor, describe=self.describe)
 
     async def _close(self) -> DrainReport:
         self._enter(ServerPhase.CLOSING)

@@ -101,12 +101,15 @@ def test_at_the_deadline_tasks_are_cancelled_and_the_log_says_whose(caplog: pyte
         task = asyncio.create_task(work())
         context.tasks.add(task)
         task.add_done_callback(context.tasks.discard)
-        report = await leave(drain, context, acceptor)
+        report = await leave(drain, context, acceptor, describe=lambda: "1 task")
         assert (report.cancelled, report.cut) == (1, 0)
         assert task.cancelled()
 
     asyncio.run(main())
-    assert caplog.messages == ["cancelled at the end of the drain: GET /slow of 10.0.0.1"]
+    assert caplog.messages == [
+        "cancelled at the end of the drain: GET /slow of 10.0.0.1",
+        "what is cancelled:\n1 task",
+    ]
 
 
 def test_who_stays_after_the_cancellation_is_cut() -> None:
