@@ -7,6 +7,7 @@ serves: no event loop, no TLS, no parser.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code and prints what is wrong."""
     try:
+        if arguments and arguments[0] == "migrate":  # by exactly this word: migrate:app is an application
+            return _migrate(arguments[1:])
         outcome = command(_run, version_text).main(list(arguments), prog_name="asgi-arbiter", standalone_mode=False)
     except click.ClickException as error:
         return _failed(complaint(error), ExitCode.CONFIG)
@@ -53,6 +56,7 @@ def _run(line: CommandLine) -> ExitCode:
         click.echo("\n".join(loaded.describe()))
         return ExitCode.OK
     _need_application(loaded)
+    _check_form(loaded.config.app)
     from .loop import Arbiter
 
     return Arbiter(loaded).run()
@@ -74,6 +78,25 @@ def _check(line: CommandLine) -> ExitCode:
 def _need_application(loaded: Loaded) -> None:
     if not loaded.config.app:
         raise ConfigError("APP is missing; name the application, as in: asgi-arbiter main:app")
+
+
+def _check_form(app: str) -> None:
+    """``main.py`` and the like, before anything is started: no change of a file can mend it."""
+    if not re.fullmatch(r"\w+(\.\w+)*(:\w+(\.\w+)*)?", app) or app.endswith(".py"):
+        from asgi_arbiter.config.importer import check_form
+
+        check_form(app)
+
+
+def _migrate(words: Sequence[str]) -> ExitCode:
+    """Print another server's command line or settings file as ours."""
+    from asgi_arbiter.config.migrate import USAGE, migrate
+
+    if not words or words[0] in ("-h", "--help"):
+        click.echo(USAGE, err=not words)
+        return ExitCode.OK if words else ExitCode.CONFIG
+    click.echo(migrate(words).text, nl=False)
+    return ExitCode.OK
 
 
 def _remarks(loaded: Loaded) -> None:

@@ -51,7 +51,8 @@ class Address:
         if re.search(r"[\s/\[\]@?#]", bare):
             raise InvalidSetting(f'"{host}" is neither a host name nor an IP address')
         if ":" in bare and not _is_ipv6(bare):
-            raise InvalidSetting(f'"{host}" is not an IPv6 address')
+            hint = f"; a host with its port is --bind {host}" if bare.count(":") == 1 else ""
+            raise InvalidSetting(f'"{host}" is not an IPv6 address{hint}')
         return cls(AddressKind.TCP, host=bare, port=port)
 
     @classmethod

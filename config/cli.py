@@ -110,7 +110,8 @@ def command(run: Callable[[CommandLine], Any], version: Callable[[], str]) -> cl
         callback=callback,
         help="Serve the ASGI application APP (module:attribute) with supervised worker processes.",
         epilog="Each setting can also stand in asgi-arbiter.toml or in a variable ASGI_ARBITER_<NAME>. Options that "
-        "gunicorn has and that have no effect here are accepted with a warning and not listed.",
+        "gunicorn has and that have no effect here are accepted with a warning and not listed. asgi-arbiter migrate "
+        "prints another server's command line as a settings file.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
 
@@ -150,9 +151,22 @@ def complaint(error: click.ClickException) -> str:
 
         return unknown("option", error.option_name, flags()).replace('"', "")
     text = error.format_message()
+    if isinstance(error, click.UsageError) and text.startswith("Got unexpected extra argument"):
+        return _superfluous(text.partition("(")[2].rstrip(")"), str(error.ctx.params.get("app") if error.ctx else ""))
     if isinstance(error, click.BadOptionUsage) and "requires" in text:
         return f"{error.option_name} needs a value"
     return text[:1].lower() + text[1:].rstrip(".")
+
+
+def _superfluous(extra: str, app: str) -> str:
+    """A second word beside APP, and what it was probably meant to be."""
+    first = extra.split()[0]
+    if app.isidentifier() and (":" in first or first.endswith(".py")):  # other programs have subcommands
+        meant = f"{first.removesuffix('.py').replace('/', '.')}:app" if first.endswith(".py") else first
+        return f'there is no subcommand "{app}"; write asgi-arbiter {meant}'
+    options_are = "options begin with --, and those for on and off take no value"
+    why = f"a port is --port {first}" if first.isdigit() else options_are
+    return f'"{extra}" is too much: the application is "{app}"; {why}'
 
 
 def flags() -> list[str]:

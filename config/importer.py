@@ -33,7 +33,7 @@ from .usertrace import has_user_frames, summary, user_traceback
 if TYPE_CHECKING:
     from .settings import Config
 
-__all__ = ["import_object", "load_application", "prepare_path"]
+__all__ = ["check_form", "import_object", "load_application", "prepare_path"]
 
 _DEFAULT_ATTRIBUTES = ("application", "app")
 
@@ -90,6 +90,11 @@ def load_application(config: Config, *, announce: bool = True) -> Application:
     return adapt(found, config.interface, name=name)
 
 
+def check_form(text: str) -> None:
+    """Raise ``AppImportError`` if ``text`` has none of the forms of the module's head; nothing is imported."""
+    _parse(text)
+
+
 def import_object(text: str) -> Any:
     """The object that ``module:attribute`` names (in all forms of the module's head). Raises ``AppImportError``."""
     return _resolve(_parse(text))
@@ -126,6 +131,9 @@ def _dotted(node: ast.expr) -> tuple[str, ...] | None:
 
 
 def _form_hint(module: str, rest: str) -> str:
+    if module.startswith("/"):
+        path = Path(module)
+        return f"; did you mean --app-dir {path.parent} {path.stem}:{rest or 'app'}?"
     path = module.removesuffix(".py").strip("./").replace("/", ".").replace("\\", ".")
     if module and path != module and all(part.isidentifier() for part in path.split(".")):
         return f'; a module is named with dots, not as a file: did you mean "{path}:{rest or "app"}"?'

@@ -15,7 +15,7 @@ from pathlib import Path
 from .address import AddressKind
 from .settings import Config
 
-__all__ = ["RULES", "Complaint", "check", "wants_h11"]
+__all__ = ["RULES", "WORKER_CLASSES", "WSGI_CLASSES", "Complaint", "check", "wants_h11"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +39,25 @@ def check(config: Config, given: Given) -> Iterator[Complaint]:
             yield complaint
 
 
-_WORKER_CLASSES = re.compile(
+WORKER_CLASSES = re.compile(
     r"(asgi|uvicorn|uvicorn\.workers\.Uvicorn(H11)?Worker|uvicorn_worker(\._workers)?\.Uvicorn(H11)?Worker"
     r"|asgi_arbiter\.gunicorn\.Arbiter(H11)?Worker)"
 )
-_WSGI_CLASSES = {"sync", "gthread", "gevent", "eventlet", "tornado", "gevent_wsgi", "gevent_pywsgi"}
+"""The values of ``worker_class`` that name an ASGI worker, which is the one kind that there is."""
+WSGI_CLASSES = {"sync", "gthread", "gevent", "eventlet", "tornado", "gevent_wsgi", "gevent_pywsgi"}
+"""gunicorn's own classes that run something else."""
 
 
 def wants_h11(worker_class: str) -> bool:
     """Whether the class is one of those for PyPy, which mean http h11 and loop asyncio."""
-    return bool(_WORKER_CLASSES.fullmatch(worker_class)) and "H11" in worker_class
+    return bool(WORKER_CLASSES.fullmatch(worker_class)) and "H11" in worker_class
 
 
 def _worker_class_runs_asgi(config: Config, given: Given) -> Complaint | None:
     name = config.worker_class
-    if not name or _WORKER_CLASSES.fullmatch(name):
+    if not name or WORKER_CLASSES.fullmatch(name):
         return None
-    if name in _WSGI_CLASSES:
+    if name in WSGI_CLASSES:
         why = f'"{name}" runs WSGI applications and asgi-arbiter runs ASGI ones; for WSGI use --interface wsgi instead'
     else:
         why = f'"{name}" is not known; asgi-arbiter has one kind of worker, leave the setting out'
@@ -87,6 +89,13 @@ def _password_needs_key(config: Config, given: Given) -> Complaint | None:
 def _reload_stays_in_the_foreground(config: Config, given: Given) -> Complaint | None:
     if config.reload and config.daemon:
         return Complaint(("daemon", "reload"), "reload is for development and daemon for production; choose one")
+    return None
+
+
+def _pidfile_is_no_port(config: Config, given: Given) -> Complaint | None:
+    if re.fullmatch("[0-9]+", config.pidfile):
+        text = f"writes the process id into a file named {config.pidfile}; a port is --port {config.pidfile}"
+        return Complaint(("pidfile",), text, fatal=False)
     return None
 
 
@@ -187,6 +196,7 @@ RULES: tuple[Rule, ...] = (
     _client_certificates_need_tls,
     _password_needs_key,
     _reload_stays_in_the_foreground,
+    _pidfile_is_no_port,
     _daemon_needs_a_log,
     _reuse_port_is_for_tcp,
     _socket_files_need_a_unix_address,

@@ -36,7 +36,7 @@ from .layers import (
 from .rules import Complaint, check, wants_h11
 from .settings import ADDRESS_PARTS, Config, defaults, options
 
-__all__ = ["Invocation", "Loaded", "Source", "configure", "load"]
+__all__ = ["Invocation", "Loaded", "Source", "assemble", "configure", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def configure(
     messages. Raises ``ConfigError``."""
     variables = os.environ if environment is None else environment
     ambient = {name: value for name, value in variables.items() if name in AMBIENT and name != "PORT"}
-    return _assemble([ambient_layer(ambient), keyword_layer(values, title)], Invocation())
+    return assemble([ambient_layer(ambient), keyword_layer(values, title)], Invocation())
 
 
 def _matters(variable: str) -> bool:
@@ -138,7 +138,7 @@ def _load(invocation: Invocation) -> Loaded:
         layers.insert(1, layer)
         config_file = config_file or named
     file = _file_layer(config_file, Path(invocation.directory or "."))
-    return _assemble([*file, *layers, command_line_layer(invocation.command_line)], invocation)
+    return assemble([*file, *layers, command_line_layer(invocation.command_line)], invocation)
 
 
 def _file_layer(named: str, directory: Path) -> Iterator[Layer]:
@@ -167,7 +167,8 @@ def _file_layer(named: str, directory: Path) -> Iterator[Layer]:
 _OWN_FILE = "asgi-arbiter.toml"
 
 
-def _assemble(layers: Sequence[Layer], invocation: Invocation) -> Loaded:
+def assemble(layers: Sequence[Layer], invocation: Invocation) -> Loaded:
+    """Put ``layers`` on the defaults, the weakest first, and check the result. Raises ``ConfigError``."""
     values = dict(defaults())
     sources = dict.fromkeys(values, _DEFAULT)
     warnings: list[str] = []

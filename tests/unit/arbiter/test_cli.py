@@ -73,6 +73,13 @@ def test_main_leaves_with_the_exit_code(arbiter: type[Recorder]) -> None:
         ((), 2, "APP is missing; name the application, as in: asgi-arbiter main:app"),
         (("--wrokers", "3", "main:app"), 2, "no such option --wrokers; did you mean --workers?"),
         (("main:app", "--workers"), 2, "--workers needs a value"),
+        (("main.py",), 4, '"main.py" is not of the form module:attribute; a module is named with dots, not as a file: did '
+         'you mean "main:app"?'),
+        (("main:app", "--host", "0.0.0.0:80"), 2, 'command line, --host: "0.0.0.0:80" is not an IPv6 address; a host with '
+         "its port is --bind 0.0.0.0:80"),
+        (("migrate", "nginx"), 2, "migrate: expected uvicorn, gunicorn or the name of a gunicorn.conf.py, found "
+         '"nginx"'),
+        (("migrate", "uvicorn", "--wrokers", "3"), 2, "no such option --wrokers; did you mean --workers?"),
         (("main:app", "-t", "x"), 2, 'command line, --timeout: expected seconds, found "x"'),
         (("main:app", "-c", "no.toml"), 2, "no.toml: there is no such file"),
         (("main:app", "-k", "x", "--check-config"), 1, 'command line, --worker-class: "x" is not known; asgi-arbiter '
@@ -114,6 +121,22 @@ def test_print_config_shows_values_and_sources_as_toml(capsys: pytest.CaptureFix
     assert (described["workers"], described["graceful_timeout"]) == (3, 60)
     assert "# asgi-arbiter.toml, [stopping] graceful_timeout\n" in out
     assert err.startswith("asgi-arbiter: warning: asgi-arbiter.toml, threads: has no effect: ")
+
+
+def test_migrate_prints_a_settings_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["migrate", "uvicorn", "main:app", "--workers", "4"]) == 0
+    assert tomllib.loads(capsys.readouterr().out) == {"app": "main:app", "workers": 4}
+    assert run(["migrate", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("Usage: asgi-arbiter migrate ")
+    assert run(["migrate"]) == 2
+    assert capsys.readouterr().err.startswith("Usage: asgi-arbiter migrate ")
+
+
+@pytest.mark.parametrize("app", ["migrate:app", "migrate.asgi:app", "migrator"])
+def test_an_application_may_be_named_migrate(arbiter: type[Recorder], app: str) -> None:
+    assert run([app]) == 0 and arbiter.loaded is not None
+    assert arbiter.loaded.config.app == app
+    assert run(["--workers", "2", "migrate"]) == 0 and arbiter.loaded.config.app == "migrate"
 
 
 def test_the_version_names_the_program_the_interpreter_and_the_companions(capsys: pytest.CaptureFixture[str]) -> None:

@@ -321,7 +321,14 @@ def test_two_spellings_of_a_list_add_up() -> None:
         ("--limit-max-request 3", "no such option --limit-max-request; did you mean --limit-max-requests?"),
         ("-Z", "no such option -Z"),
         ("--workers", "--workers needs a value"),
-        ("main:app other:app", "got unexpected extra argument (other:app)"),
+        (
+            "main:app other:app",
+            '"other:app" is too much: the application is "main:app"; options begin with --, and those for on and off take '
+            "no value",
+        ),
+        ("main:app 9000", '"9000" is too much: the application is "main:app"; a port is --port 9000'),
+        ("run main:app", 'there is no subcommand "run"; write asgi-arbiter main:app'),
+        ("dev src/main.py", 'there is no subcommand "dev"; write asgi-arbiter src.main:app'),
     ],
 )
 def test_click_s_complaints_are_said_in_our_words(line: str, text: str) -> None:

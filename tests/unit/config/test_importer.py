@@ -196,6 +196,7 @@ def test_an_application_directory_that_is_none_is_named(tmp_path: Path) -> None:
         ("main.py", 'did you mean "main:app"?'),
         ("main.py:app", 'did you mean "main:app"?'),
         ("./src/site/main.py:application", 'did you mean "src.site.main:application"?'),
+        ("/srv/site/main.py", "did you mean --app-dir /srv/site main:app?"),
         ("src/main:app", 'did you mean "src.main:app"?'),
     ],
 )

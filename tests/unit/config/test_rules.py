@@ -70,6 +70,7 @@ def test_an_impossible_combination_is_fatal(values: dict[str, Any], about: tuple
             "client certificates cannot be checked without authorities; set ca_certs too",
         ),
         ({"keyfile_password": "x"}, "keyfile_password", "has no effect without keyfile"),
+        ({"pidfile": "8000"}, "pidfile", "writes the process id into a file named 8000; a port is --port 8000"),
         ({"daemon": True}, "daemon", "the log goes nowhere without a terminal; set error_logfile"),
         (
             {"reuse_port": True, "bind": ("unix:/x",)},
