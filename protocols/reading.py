@@ -312,11 +312,12 @@ class RequestReader(asyncio.Protocol):
                 self.transport.abort()
 
     def _pause(self) -> None:
-        if not self._paused and self._reading is not CLOSED:
+        if not self._paused and not self.transport.is_closing():  # uvloop raises where asyncio does nothing
             self._paused = True
             self.transport.pause_reading()
 
     def _unpause(self) -> None:
         if self._paused:
             self._paused = False
-            self.transport.resume_reading()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()

@@ -68,9 +68,11 @@ class MemoryTransport(asyncio.Transport):
         self.has_sent_eof = True
 
     def pause_reading(self) -> None:
+        assert not self.closing
         self.is_reading_paused = True
 
     def resume_reading(self) -> None:
+        assert not self.closing
         self.is_reading_paused = False
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
