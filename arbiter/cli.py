@@ -18,6 +18,8 @@ from asgi_arbiter.config.cli import CommandLine, command, complaint
 from asgi_arbiter.config.errors import ArbiterError, ConfigError, ExitCode
 from asgi_arbiter.config.sources import Loaded, load
 
+from .early import Ended, leave
+
 __all__ = ["main", "run", "version_text"]
 
 _COMPANIONS = ("uvloop", "httptools", "h11", "websockets")
@@ -41,6 +43,8 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(str(error), error.exit_code, error.traceback_text)
     except (click.Abort, KeyboardInterrupt):
         return 130  # as a shell has it for SIGINT
+    except Ended:
+        return leave()
     except BrokenPipeError:
         sys.stderr.close()  # `asgi-arbiter --help | head`: nobody listens any more
         return ExitCode.FAILED

@@ -20,7 +20,7 @@ from asgi_arbiter.config.errors import ArbiterError, ExitCode, InvalidSetting
 from asgi_arbiter.worker.pulse import PulseBoard
 from asgi_arbiter.worker.warmup import warm_up
 
-from . import remarks
+from . import early, remarks
 from .actions import Finish
 from .effects import Daemon, Effects, daemonize, detach
 from .events import ConfigLoaded
@@ -64,6 +64,8 @@ class Arbiter:
         except ArbiterError as error:
             code = error.exit_code
             raise
+        except early.Ended:
+            code = ExitCode.OK
         except Exception:
             # A bug of ours. The workers see the mailbox close, finish what is under way, and leave.
             log.critical("the arbiter failed; please report this", exc_info=True, extra={"event": "internal_error"})

@@ -6,12 +6,15 @@ the only place that acts. Everything that is not in the table keeps its default 
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from signal import Signals
 from types import FrameType
+
+from . import early
 
 __all__ = ["ROWS", "Order", "Row", "install", "orders", "restore"]
 
@@ -121,13 +124,17 @@ def _poke(_number: int, _frame: FrameType | None) -> None:
 
 
 def install(wakeup_fd: int) -> None:
-    """Route every signal of the table to ``wakeup_fd`` (non-blocking). Must run in the main thread."""
+    """Route every signal of the table to ``wakeup_fd`` (non-blocking), and first those that came before. Must run in
+    the main thread."""
     signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
     for row in ROWS:
         if row.order is not None or row.signal is Signals.SIGCHLD:
             signal.signal(row.signal, _poke)
             signal.siginterrupt(row.signal, False)
     signal.signal(Signals.SIGPIPE, signal.SIG_IGN)
+    came_before = early.take()
+    if came_before:
+        os.write(wakeup_fd, came_before)
 
 
 def restore() -> None:

@@ -9,6 +9,9 @@ def main() -> None:
     """Run the command line and leave the process with its exit code."""
     if sys.platform == "win32":
         sys.exit("asgi-arbiter needs a POSIX system such as Linux or macOS; on Windows, run it inside WSL.")
+    from asgi_arbiter.arbiter import early
+
+    early.listen()  # before anything that takes time
     from asgi_arbiter.arbiter.cli import main as command
 
     command()
