@@ -218,6 +218,7 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         finally:
             self._stage = _Stage.ENDED
             self.alive = False
+            _stop_listening()
 
     async def _serve(self) -> DrainReport:
         self._loop = asyncio.get_running_loop()
@@ -307,6 +308,7 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         """TERM."""
         self.alive = False
         if self._stage is _Stage.BOOTING:
+            _stop_listening()
             sys.exit(0)
         self._leave()
 
@@ -320,6 +322,7 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._leave()
         if self._stage is _Stage.BOOTING or (self._stage is _Stage.RUNNING and self._is_blocked()):
             # uvloop swallows it in callbacks of transports; the block has ended then, and the quick drain follows.
+            _stop_listening()
             sys.exit(0)
 
     def _is_blocked(self) -> bool:
@@ -392,6 +395,13 @@ def _listener(wrapper: Any) -> Listener:
     """gunicorn's socket as ours. The socket object itself, so that its descriptor has one owner."""
     sock = wrapper.sock
     return Listener(sock, Address.descriptor(sock.fileno()), adopted=True)
+
+
+def _stop_listening() -> None:
+    """The worker ends: what comes now is too late to matter. Ignored by the kernel, since Python takes its own handlers
+    away before the process has ended, and gunicorn until 22 sends TERM twice: the second would kill."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:
