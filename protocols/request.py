@@ -91,14 +91,15 @@ def parse_request_line(line: bytes) -> RequestLine:
     if len(parts) != 3:
         raise Refusal(400, "The request line is malformed.")
     method, target, version = parts
-    if version != b"HTTP/1.1" and version != b"HTTP/1.0":
-        if _is_version(version):
-            raise Refusal(505, "This server speaks HTTP/1.1 and HTTP/1.0.")
-        raise Refusal(400, "The request line is malformed.")
+    # From left to right, so that the verdict is the same when the line arrives in pieces.
     if not _is_token(method):
         raise Refusal(400, "The method is malformed.")
     if not _is_target(target):
         raise Refusal(400, "The request target is malformed.")
+    if version != b"HTTP/1.1" and version != b"HTTP/1.0":
+        if _is_version(version):
+            raise Refusal(505, "This server speaks HTTP/1.1 and HTTP/1.0.")
+        raise Refusal(400, "The request line is malformed.")
     if method == b"CONNECT":
         # A tunnel is a proxy's business; nothing an ASGI application answers could open one.
         if not _is_authority(target):
