@@ -27,27 +27,43 @@ __all__ = [
     "AdoptSettings",
     "CallHook",
     "CloseListeners",
+    "DismissSuccessor",
     "Examine",
     "Finish",
     "LoadConfig",
     "Notice",
     "Notify",
+    "OfferLead",
     "OpenListeners",
     "PetWatchdog",
     "Remark",
     "ReopenLogs",
+    "ReportReadiness",
     "Say",
     "Signal",
     "Spawn",
+    "SpawnMold",
+    "StartSuccessor",
+    "StepDown",
+    "TakeLead",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Fork a worker."""
+    """Fork a worker; with ``mold``, let that process do it."""
 
     slot: int
     number: int
+    generation: int
+    config: Config
+    mold: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnMold:
+    """Fork a child that imports the application of a generation, and from which its workers are forked."""
+
     generation: int
     config: Config
 
@@ -126,6 +142,43 @@ class PetWatchdog:
 
 
 @dataclass(frozen=True, slots=True)
+class StartSuccessor:
+    """Execute the program anew, with our sockets."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferLead:
+    """Tell the successor to lead."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class DismissSuccessor:
+    """Tell the successor to leave."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDown:
+    """Name the successor to the service manager and let go of the sockets; of those not in ``taken``, also the files."""
+
+    pid: int
+    taken: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReadiness:
+    """Tell the predecessor that our workers serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeLead:
+    """Make the pid file and the socket files ours, and tell the predecessor."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Leave the program."""
 
@@ -155,6 +208,7 @@ class CallHook:
 Remark = Say | CallHook
 Action = (
     Spawn
+    | SpawnMold
     | Signal
     | Examine
     | LoadConfig
@@ -164,5 +218,11 @@ Action = (
     | ReopenLogs
     | Notify
     | PetWatchdog
+    | StartSuccessor
+    | OfferLead
+    | DismissSuccessor
+    | StepDown
+    | ReportReadiness
+    | TakeLead
     | Finish
 )

@@ -11,7 +11,7 @@ from asgi_arbiter.config.errors import ExitCode
 from . import actions as act
 from . import events as ev
 
-__all__ = ["refused", "translated"]
+__all__ = ["from_mold", "from_predecessor", "from_successor", "refused", "translated"]
 
 
 def translated(pid: int, message: dict[str, object]) -> ev.Event | None:
@@ -29,10 +29,43 @@ def translated(pid: int, message: dict[str, object]) -> ev.Event | None:
     return None
 
 
+def from_mold(pid: int, message: dict[str, object]) -> ev.Event | None:
+    """A mold's message as an event."""
+    match message:
+        case {"kind": "ready", "remarks": list(remarks)}:
+            return ev.MoldReady(pid, tuple(str(remark) for remark in remarks))
+    told = translated(pid, message)
+    if isinstance(told, ev.WorkerFailed):
+        return ev.MoldFailed(pid, told.code, told.reason, told.traceback)
+    return None
+
+
+def from_successor(pid: int, message: dict[str, object]) -> ev.Event | None:
+    """What the next arbiter says to the one that started it."""
+    match message:
+        case {"kind": "ready"}:
+            return ev.SuccessorReady(pid)
+        case {"kind": "leading", "taken": list(taken)}:
+            return ev.SuccessorLeads(pid, tuple(str(address) for address in taken))
+    return None
+
+
+def from_predecessor(message: dict[str, object]) -> ev.Event | None:
+    """What the former arbiter says to its successor."""
+    match message:
+        case {"kind": "lead"}:
+            return ev.Appointed()
+        case {"kind": "leave"}:
+            return ev.Relieved()
+    return None
+
+
 def refused(action: act.Action, error: Exception) -> ev.Event:
     """The answer to an order that failed in an unforeseen way: what keeps the ledger from ordering it for ever."""
     match action:
-        case act.Spawn(generation=generation):
+        case act.Spawn(generation=generation, slot=slot, mold=mold):
+            return ev.SpawnFailed(generation, repr(error), slot if mold else -1)
+        case act.SpawnMold(generation=generation):
             return ev.SpawnFailed(generation, repr(error))
         case act.Signal(pid, number, reason):
             return ev.Signalled(pid, number, reason)
@@ -50,5 +83,25 @@ def refused(action: act.Action, error: Exception) -> ev.Event:
             return ev.LogsReopened()
         case act.Notify(notice):
             return ev.Notified(notice)
-        case _:
+        case act.PetWatchdog():
             return ev.WatchdogPetted()
+        case _:
+            return _refused_upgrade(action, error)
+
+
+def _refused_upgrade(action: act.Action, error: Exception) -> ev.Event:
+    """Whatever fails in a step of an upgrade, the next step follows, and a death ends it."""
+    match action:
+        case act.StartSuccessor():
+            return ev.SuccessorRefused(repr(error))
+        case act.OfferLead(pid):
+            return ev.LeadOffered(pid)
+        case act.DismissSuccessor(pid):
+            return ev.SuccessorDismissed(pid)
+        case act.StepDown(pid):
+            return ev.SteppedDown(pid)
+        case act.ReportReadiness():
+            return ev.ReadinessReported()
+        case act.TakeLead():
+            return ev.LeadTaken()
+    raise AssertionError(f"{action} is no order for the kernel")

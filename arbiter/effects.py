@@ -1,7 +1,7 @@
-"""The only file that forks, signals and reaps. Each order goes in, what came of it comes out.
+"""The only file that signals and reaps, and that has others forked (``forks``). Each order goes in, what came of it comes
+out.
 
-Rules: nothing here decides. Signals are blocked across a fork and let in again on both sides, so that none is lost and
-none runs a handler of the wrong process. An order that fails in an unforeseen way is logged and answered as refused: an
+Rules: nothing here decides. An order that fails in an unforeseen way is logged and answered as refused: an
 error of ours in one order must not end the service. Nothing waits but ``Effects.wait``.
 """
 
@@ -11,26 +11,26 @@ import logging
 import math
 import os
 import select
-import signal
 import sys
 import time
 from collections.abc import Callable
 from signal import Signals
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from asgi_arbiter.config import logs
 from asgi_arbiter.config.errors import BindError, ConfigError, ExitCode
-from asgi_arbiter.worker import process
+from asgi_arbiter.worker import mold, process
 from asgi_arbiter.worker.mailbox import Mailbox, open_pair
-from asgi_arbiter.worker.orders import Dismissed
+from asgi_arbiter.worker.mold import MoldSpec
 from asgi_arbiter.worker.process import WorkerSpec
 from asgi_arbiter.worker.pulse import PulseBoard
 
 from . import actions as act
 from . import events as ev
-from . import signals
-from .answers import refused, translated
+from . import forks, signals
+from .answers import from_mold, from_predecessor, from_successor, refused, translated
 from .evidence import examine
+from .handover import VARIABLE, Inheritance, Started
 from .hooks import Hooks
 from .listeners import ListenerSet, urls
 from .notify import Notifier
@@ -38,15 +38,24 @@ from .oom import OomCounter
 from .states import Reason
 
 if TYPE_CHECKING:
+    import socket
+
     from asgi_arbiter.config import Config
 
     from .reloader import Watcher
 
-__all__ = ["Child", "Daemon", "Effects", "Wakeup", "daemonize", "detach"]
+__all__ = ["Child", "Daemon", "Effects", "Upgrade", "Wakeup", "daemonize", "detach"]
 
 log = logging.getLogger("asgi_arbiter.arbiter")
 
-_WORDS = {Reason.SHUTDOWN: "shutdown", Reason.SUPERSEDED: "reload", Reason.REJECTED: "reload"}
+_WORDS = {
+    Reason.SHUTDOWN: "shutdown",
+    Reason.SUPERSEDED: "reload",
+    Reason.REJECTED: "reload",
+    Reason.HANDED_OVER: "reload",
+}
+_WITNESS_CHUNK = 2**20
+"""More than a worker's pipe holds."""
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -71,13 +80,39 @@ class Wakeup:
         os.close(self.writer)
 
 
-class Child:
-    """The kernel's side of a worker: what the ledger need not know."""
+Translate = Callable[[int, dict[str, object]], ev.Event | None]
 
-    def __init__(self, slot: int, mailbox: Mailbox) -> None:
+
+class Child:
+    """The kernel's side of a child: what the ledger need not know."""
+
+    def __init__(self, slot: int, mailbox: Mailbox, translate: Translate = translated) -> None:
         self.slot = slot
+        """Its line on the pulse board; negative for molds and successors, which have none."""
         self.mailbox = mailbox
+        self.translate = translate
         self.last_beat = 0
+        self.witness = -1
+        """Where it tells its stacks; -1 before it has said where, and after its end."""
+
+
+class Unborn:
+    """A worker that a mold was told to fork: its mailbox tells when it is born, or that it never will be."""
+
+    def __init__(self, order: act.Spawn, mailbox: Mailbox) -> None:
+        self.order = order
+        self.mailbox = mailbox
+        self.why = "its mold has ended"
+
+
+class Upgrade:
+    """What an upgrade needs to know of this process: how it was started, and on the side of the successor the way to the
+    predecessor and what it takes to lead."""
+
+    def __init__(self, started: Started, predecessor: Mailbox | None, promote: Callable[[], None]) -> None:
+        self.started = started
+        self.predecessor = predecessor
+        self.promote = promote
 
 
 class Effects:
@@ -92,6 +127,7 @@ class Effects:
         notifier: Notifier,
         hooks: Hooks,
         daemon: Daemon | None = None,
+        upgrade: Upgrade | None = None,
     ) -> None:
         self._load = load
         self._listeners = listeners
@@ -106,6 +142,11 @@ class Effects:
         self._poll.register(self._wakeup.reader, select.POLLIN)
         self._pid = os.getpid()
         self._daemon = daemon
+        self._unborn: list[Unborn] = []
+        self._upgrade = upgrade
+        self._predecessor = upgrade.predecessor if upgrade is not None else None
+        if self._predecessor is not None:
+            self._poll.register(self._predecessor.fileno(), select.POLLIN)
 
     # --- the world, as events ----------------------------------------------------------------------------------------
 
@@ -116,7 +157,7 @@ class Effects:
     def watch(self, watcher: Watcher) -> None:
         """Let a child tell of changed files."""
         inherited = (*self._private(), watcher.reader, *self._listeners.descriptors())
-        watcher.pid = self._fork(lambda: watcher.run(self._pid), inherited)
+        watcher.pid = forks.fork(lambda: watcher.run(self._pid), inherited)
         watcher.close_writer()
         self._watcher = watcher
         self._poll.register(watcher.reader, select.POLLIN)
@@ -133,25 +174,98 @@ class Effects:
         events: list[ev.Event] = self._pulses()
         if self._wakeup.reader in ready:
             events += [ev.SignalReceived(order, name) for order, name in signals.orders(self._wakeup.take())]
+        for unborn in [unborn for unborn in self._unborn if unborn.mailbox.fileno() in ready]:
+            events += self._births(unborn)
         for pid, child in self._children.items():
             if child.mailbox.fileno() in ready:
                 events += self._mail(pid, child)
+            if child.witness in ready:
+                events += self._hear(pid, child)
         events += self._changes(ready)
+        events += self._word(ready)
         events += self._reap()
         return events
 
     def _mail(self, pid: int, child: Child) -> list[ev.Event]:
         fd = child.mailbox.fileno()
-        events = [event for message in child.mailbox.receive() if (event := translated(pid, message)) is not None]
+        events = [event for message in child.mailbox.receive() if (event := child.translate(pid, message)) is not None]
+        self._accept_witness(child)
         if child.mailbox.at_eof:
             self._poll.unregister(fd)
+        return events
+
+    def _accept_witness(self, child: Child) -> None:
+        """A worker has sent the reading end of the pipe into which it writes its stacks."""
+        while child.mailbox.descriptors:
+            fd = child.mailbox.descriptors.popleft()
+            if child.witness >= 0:
+                os.close(fd)
+                continue
+            os.set_blocking(fd, False)
+            child.witness = fd
+            if child.slot >= 0:  # a mold is heard at its end
+                self._poll.register(fd, select.POLLIN)
+
+    def _hear(self, pid: int, child: Child) -> list[ev.Event]:
+        """What it says; all of it is there, since it does not wait for us while it writes."""
+        try:
+            data = os.read(child.witness, _WITNESS_CHUNK)
+        except BlockingIOError:
+            return []
+        if not data:
+            self._dismiss_witness(child)
+            return []
+        return [ev.WorkerTestified(pid, data.decode(errors="replace"))]
+
+    def _dismiss_witness(self, child: Child) -> None:
+        if child.witness >= 0:
+            if child.slot >= 0:
+                self._poll.unregister(child.witness)
+            os.close(child.witness)
+            child.witness = -1
+
+    def _births(self, unborn: Unborn) -> list[ev.Event]:
+        """What became of an order to a mold."""
+        fd, order = unborn.mailbox.fileno(), unborn.order
+        messages = unborn.mailbox.receive()
+        for index, message in enumerate(messages):
+            match message:
+                case {"kind": "born", "pid": int(pid)}:
+                    self._unborn.remove(unborn)
+                    child = self._children[pid] = Child(order.slot, unborn.mailbox)
+                    events: list[ev.Event] = [ev.Spawned(pid, order.slot, order.number, order.generation)]
+                    events += [e for rest in messages[index + 1 :] if (e := child.translate(pid, rest)) is not None]
+                    self._accept_witness(child)
+                    if child.mailbox.at_eof:
+                        self._poll.unregister(fd)
+                    return events
+                case {"kind": "unborn", "reason": str(reason)}:
+                    unborn.why = reason
+        if not unborn.mailbox.at_eof:
+            return []
+        self._unborn.remove(unborn)
+        self._poll.unregister(fd)
+        unborn.mailbox.close()
+        return [ev.SpawnFailed(order.generation, unborn.why, order.slot)]
+
+    def _word(self, ready: set[int]) -> list[ev.Event]:
+        """What our predecessor says."""
+        predecessor = self._predecessor
+        if predecessor is None or predecessor.fileno() not in ready:
+            return []
+        events = [event for message in predecessor.receive() if (event := from_predecessor(message)) is not None]
+        if predecessor.at_eof:
+            self._poll.unregister(predecessor.fileno())
+            predecessor.close()
+            self._predecessor = None
+            events.append(ev.PredecessorGone())
         return events
 
     def _pulses(self) -> list[ev.Event]:
         return [event for pid, child in self._children.items() if (event := self._pulse(pid, child)) is not None]
 
     def _pulse(self, pid: int, child: Child) -> ev.PulseSeen | None:
-        reading = self._board.read(child.slot)
+        reading = self._board.read(child.slot) if child.slot >= 0 else None
         if reading is None or reading.sequence == child.last_beat:
             return None
         child.last_beat = reading.sequence
@@ -176,6 +290,9 @@ class Effects:
                 return events
             if pid == 0:
                 return events
+            if pid not in self._children:
+                for unborn in list(self._unborn):  # its birth was told before it died, perhaps just now
+                    events += self._births(unborn)
             events += self._bury(pid)
             killer = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
             events.append(
@@ -200,10 +317,14 @@ class Effects:
         pulse = self._pulse(pid, child)
         if pulse is not None:
             events.append(pulse)
+        if child.witness >= 0:
+            events += self._hear(pid, child)
+            self._dismiss_witness(child)
         if not child.mailbox.at_eof:
             self._poll.unregister(child.mailbox.fileno())
         child.mailbox.close()
-        self._board.clear(child.slot)
+        if child.slot >= 0:
+            self._board.clear(child.slot)
         del self._children[pid]
         return events
 
@@ -229,12 +350,16 @@ class Effects:
 
     def _do(self, action: act.Action) -> ev.Event:
         match action:
+            case act.Spawn() if action.mold:
+                return self._order(action)
             case act.Spawn():
                 return self._spawn(action)
+            case act.SpawnMold():
+                return self._spawn_mold(action)
             case act.Signal(pid, number, reason):
                 return self._signal(pid, number, reason)
             case act.Examine(pid):
-                return ev.Examined(pid, examine(pid))
+                return self._examine(pid)
             case act.LoadConfig():
                 return self._load_config()
             case act.OpenListeners(generation, config):
@@ -254,7 +379,7 @@ class Effects:
             case act.ReopenLogs(pids):
                 logs.reopen()
                 for pid in pids:
-                    _kill(pid, Signals.SIGUSR1)
+                    self._reopen(pid)
                 return ev.LogsReopened()
             case act.Notify(notice):
                 self._notifier.tell(notice)
@@ -262,6 +387,28 @@ class Effects:
             case act.PetWatchdog():
                 self._notifier.pet()
                 return ev.WatchdogPetted()
+        return self._succeed(action)
+
+    def _succeed(self, action: act.Action) -> ev.Event:
+        """The orders of an upgrade, of both sides."""
+        match action:
+            case act.StartSuccessor():
+                return self._start_successor()
+            case act.OfferLead(pid):
+                self._children[pid].mailbox.send({"kind": "lead"})
+                return ev.LeadOffered(pid)
+            case act.DismissSuccessor(pid):
+                self._children[pid].mailbox.send({"kind": "leave"})
+                return ev.SuccessorDismissed(pid)
+            case act.StepDown(pid, taken):
+                self._notifier.hand_over(pid)
+                self._listeners.hand_over(taken)
+                return ev.SteppedDown(pid)
+            case act.ReportReadiness():
+                self._tell_predecessor({"kind": "ready"})
+                return ev.ReadinessReported()
+            case act.TakeLead():
+                return self._take_lead()
         raise AssertionError(f"{action} is no order for the kernel; the loop ends at Finish")
 
     def _signal(self, pid: int, number: Signals, reason: Reason) -> ev.Signalled:
@@ -270,6 +417,13 @@ class Effects:
             child.mailbox.send({"kind": "leave", "reason": _WORDS.get(reason, "recycle")})
         _kill(pid, number)
         return ev.Signalled(pid, number, reason)
+
+    def _examine(self, pid: int) -> ev.Examined:
+        finding, can_tell = examine(pid)
+        if can_tell:
+            _kill(pid, Signals.SIGUSR2)
+        child = self._children.get(pid)
+        return ev.Examined(pid, finding, can_tell and child is not None and child.witness >= 0)
 
     def _load_config(self) -> ev.Event:
         try:
@@ -286,15 +440,28 @@ class Effects:
 
     # --- children ----------------------------------------------------------------------------------------------------
 
+    def _mailboxes(self) -> list[Mailbox]:
+        """All that lead to children, to workers not born yet, and to a predecessor."""
+        found = [child.mailbox for child in self._children.values()] + [unborn.mailbox for unborn in self._unborn]
+        return found if self._predecessor is None else [*found, self._predecessor]
+
+    def _reopen(self, pid: int) -> None:
+        child = self._children.get(pid)
+        if child is not None and child.translate is from_mold:
+            child.mailbox.send({"kind": "reopen"})
+        else:
+            _kill(pid, Signals.SIGUSR1)
+
     def _private(self) -> tuple[int, ...]:
         """What no child may keep: a sibling's mailbox end would hide the death of the arbiter from that sibling. Asked
         anew for each fork, since a number that was closed may be another descriptor by now."""
-        mailboxes = [child.mailbox.fileno() for child in self._children.values()]
+        mailboxes = [mailbox.fileno() for mailbox in self._mailboxes()]
         watcher = [self._watcher.reader] if self._watcher is not None and not self._watcher.is_closed else []
         ours = [self._wakeup.reader, self._wakeup.writer, *self._notifier.descriptors()]
         if self._daemon is not None and self._daemon.writer >= 0:
             ours.append(self._daemon.writer)
-        return (*mailboxes, *watcher, *ours)
+        witnesses = [child.witness for child in self._children.values() if child.witness >= 0]
+        return (*mailboxes, *witnesses, *watcher, *ours)
 
     def _spawn(self, order: act.Spawn) -> ev.Event:
         self._hooks.call("pre_fork", order)
@@ -303,9 +470,21 @@ class Effects:
             ours, theirs = open_pair()
         except OSError as error:
             return ev.SpawnFailed(order.generation, error.strerror or str(error))
-        spec = WorkerSpec(
-            slot=order.slot,
-            number=order.number,
+        spec = self._spec(order, theirs, ours)
+        try:
+            pid = forks.fork(lambda: process.run(spec))
+        except OSError as error:
+            ours.close()
+            return ev.SpawnFailed(order.generation, error.strerror or str(error))
+        finally:
+            theirs.close()
+        self._adopt(pid, Child(order.slot, Mailbox(ours, takes_descriptors=True)))
+        return ev.Spawned(pid, order.slot, order.number, order.generation)
+
+    def _spec(self, order: act.Spawn | act.SpawnMold, theirs: socket.socket, ours: socket.socket) -> WorkerSpec:
+        return WorkerSpec(
+            slot=order.slot if isinstance(order, act.Spawn) else -1,
+            number=order.number if isinstance(order, act.Spawn) else 0,
             generation=order.generation,
             config=order.config,
             listeners=self._listeners.of(order.generation),
@@ -314,55 +493,98 @@ class Effects:
             arbiter_pid=self._pid,
             inherited=(*self._private(), ours.fileno(), *self._listeners.others(order.generation)),
         )
+
+    def _adopt(self, pid: int, child: Child) -> None:
+        self._children[pid] = child
+        self._poll.register(child.mailbox.fileno(), select.POLLIN)
+
+    def _spawn_mold(self, order: act.SpawnMold) -> ev.Event:
+        """From now on orphans among our descendants are ours: the workers that a mold makes are forked twice."""
+        forks.adopt_orphans()
         try:
-            pid = self._fork(lambda: process.run(spec), ())
+            ours, theirs = open_pair()
+        except OSError as error:
+            return ev.SpawnFailed(order.generation, error.strerror or str(error))
+        spec = MoldSpec(self._spec(order, theirs, ours), forks.fork_twice)
+        try:
+            pid = forks.fork(lambda: mold.run(spec))
         except OSError as error:
             ours.close()
             return ev.SpawnFailed(order.generation, error.strerror or str(error))
         finally:
             theirs.close()
-        child = Child(order.slot, Mailbox(ours))
-        self._children[pid] = child
-        self._poll.register(child.mailbox.fileno(), select.POLLIN)
-        return ev.Spawned(pid, order.slot, order.number, order.generation)
+        self._adopt(pid, Child(-1, Mailbox(ours, takes_descriptors=True), from_mold))
+        return ev.MoldSpawned(pid, order.generation)
 
-    def _fork(self, live: Callable[[], int], inherited: tuple[int, ...]) -> int:
-        """Fork a child that does ``live`` and ends with what it returns. ``live`` lets signals in when it can."""
-        logs.flush()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    def _order(self, order: act.Spawn) -> ev.Event:
+        """Let a mold fork a worker: it gets the worker's end of a new mailbox."""
+        self._hooks.call("pre_fork", order)
+        self._board.clear(order.slot)
+        child = self._children.get(order.mold)
         try:
-            pid = os.fork()
-            if pid == 0:
-                _live(live, inherited)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return pid
+            ours, theirs = open_pair()
+        except OSError as error:
+            return ev.SpawnFailed(order.generation, error.strerror or str(error), order.slot)
+        with theirs:
+            message = {"kind": "fork", "slot": order.slot, "number": order.number}
+            if child is None or not child.mailbox.send_with(message, [theirs.fileno()]):
+                ours.close()
+                return ev.SpawnFailed(order.generation, "its mold takes no orders", order.slot)
+        unborn = Unborn(order, Mailbox(ours, takes_descriptors=True))
+        self._unborn.append(unborn)
+        self._poll.register(unborn.mailbox.fileno(), select.POLLIN)
+        return ev.SpawnOrdered(order.slot, order.number, order.generation, order.mold)
+
+    # --- upgrade -----------------------------------------------------------------------------------------------------
+
+    def _start_successor(self) -> ev.Event:
+        if self._upgrade is None:
+            return ev.SuccessorRefused("this process does not know how it was started")
+        started = self._upgrade.started
+        try:
+            ours, theirs = open_pair()
+        except OSError as error:
+            return ev.SuccessorRefused(error.strerror or str(error))
+        with theirs:
+            passed, activated = self._listeners.passed(), self._listeners.activated()
+            inheritance = Inheritance(self._pid, theirs.fileno(), passed, activated)
+            environment = {**started.environment, VARIABLE: inheritance.encode()}
+            kept = inheritance.descriptors()
+            try:
+                pid = forks.fork_and_execute(started.arguments, environment, started.directory, kept)
+            except OSError as error:
+                ours.close()
+                return ev.SuccessorRefused(error.strerror or str(error))
+        self._adopt(pid, Child(-1, Mailbox(ours), from_successor))
+        return ev.SuccessorStarted(pid)
+
+    def _tell_predecessor(self, message: dict[str, object]) -> None:
+        if self._predecessor is not None:
+            self._predecessor.send(message)
+
+    def _take_lead(self) -> ev.Event:
+        """First what others may look at, then the word that we lead."""
+        if self._upgrade is not None:
+            try:
+                self._upgrade.promote()
+            except OSError as error:
+                log.error("cannot rename the pid file: %s", error.strerror, extra={"event": "pidfile_not_renamed"})
+        taken = self._listeners.own()
+        self._tell_predecessor({"kind": "leading", "taken": list(taken)})
+        return ev.LeadTaken()
 
     def close(self) -> None:
         """At the end: give the signals back and close what is left."""
         signals.restore()
         if self._watcher is not None and self._watcher.pid:
             _kill(self._watcher.pid, Signals.SIGTERM)
+        for mailbox in self._mailboxes():
+            mailbox.close()
         for child in self._children.values():
-            child.mailbox.close()
+            self._dismiss_witness(child)
         self._listeners.keep(None)
         self._notifier.close()
         self._wakeup.close()
-
-
-def _live(live: Callable[[], int], inherited: tuple[int, ...]) -> NoReturn:
-    """The child's whole life. It never returns into the arbiter's code."""
-    code: int = ExitCode.FAILED
-    try:
-        for fd in inherited:
-            os.close(fd)
-        code = live()
-    except Dismissed:
-        code = ExitCode.OK  # told to leave at the very moment in which it was leaving anyway
-    except BaseException:  # nothing may escape into the parent's stack
-        log.exception("a child failed in an unforeseen way", extra={"event": "child_failed"})
-    finally:
-        os._exit(code)
 
 
 def _kill(pid: int, number: Signals) -> None:

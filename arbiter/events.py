@@ -21,30 +21,47 @@ if TYPE_CHECKING:
     from .signals import Order
 
 __all__ = [
+    "Appointed",
     "ChildExited",
     "ConfigLoaded",
     "ConfigRejected",
     "Event",
     "Examined",
     "FilesChanged",
+    "LeadOffered",
+    "LeadTaken",
     "ListenersClosed",
     "ListenersOpened",
     "ListenersRefused",
     "LogsReopened",
+    "MoldFailed",
+    "MoldReady",
+    "MoldSpawned",
     "Notified",
     "Overslept",
+    "PredecessorGone",
     "PulseSeen",
+    "ReadinessReported",
+    "Relieved",
     "SettingsAdopted",
     "SignalReceived",
     "Signalled",
     "SpawnFailed",
+    "SpawnOrdered",
     "Spawned",
+    "SteppedDown",
+    "SuccessorDismissed",
+    "SuccessorLeads",
+    "SuccessorReady",
+    "SuccessorRefused",
+    "SuccessorStarted",
     "TimePassed",
     "WatchdogPetted",
     "WorkerFailed",
     "WorkerLeft",
     "WorkerReady",
     "WorkerRetiring",
+    "WorkerTestified",
 ]
 
 
@@ -87,10 +104,47 @@ class Spawned:
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed:
-    """The kernel refused to fork."""
+    """The kernel refused to fork, or a mold did not do it. ``slot`` names what a mold was ordered to fork."""
 
     generation: int
     error: str
+    slot: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnOrdered:
+    """A mold was told to fork a worker; ``Spawned`` or ``SpawnFailed`` with the same slot follows."""
+
+    slot: int
+    number: int
+    generation: int
+    mold: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoldSpawned:
+    """A mold was forked; a refused fork is a ``SpawnFailed``."""
+
+    pid: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoldReady:
+    """It has imported the application. ``remarks`` name threads and loops that will be missing in its workers."""
+
+    pid: int
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MoldFailed:
+    """It could not import the application, or cannot go on, and says why."""
+
+    pid: int
+    code: ExitCode
+    reason: str
+    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +158,12 @@ class Signalled:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A stuck worker was looked at; what was found is in the log."""
+    """A worker that is to die was looked at, and asked what it is doing."""
 
     pid: int
     finding: str
+    will_tell: bool = False
+    """It may answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +210,14 @@ class WorkerFailed:
     code: ExitCode
     reason: str
     traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTestified:
+    """A piece of what a worker tells about its threads, tasks and requests."""
+
+    pid: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +291,81 @@ class Notified:
 
 
 @dataclass(frozen=True, slots=True)
+class SuccessorStarted:
+    """The program was executed anew."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorRefused:
+    """The program could not be executed anew."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorReady:
+    """Its workers serve."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeadOffered:
+    """It was told to lead."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorLeads:
+    """It leads. ``taken`` are the addresses of ours that it goes on using."""
+
+    pid: int
+    taken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorDismissed:
+    """It was told to leave."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SteppedDown:
+    """The service manager knows the successor, and our copies of the sockets are closed."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessReported:
+    """Our predecessor was told that our workers serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appointed:
+    """Our predecessor told us to lead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relieved:
+    """Our predecessor gave the upgrade up and told us to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredecessorGone:
+    """Our predecessor has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadTaken:
+    """The pid file and the socket files are ours."""
+
+
+@dataclass(frozen=True, slots=True)
 class WatchdogPetted:
     """The service manager's watchdog was told that we are alive."""
 
@@ -238,6 +377,10 @@ Event = (
     | FilesChanged
     | Spawned
     | SpawnFailed
+    | SpawnOrdered
+    | MoldSpawned
+    | MoldReady
+    | MoldFailed
     | Signalled
     | Examined
     | ChildExited
@@ -245,6 +388,7 @@ Event = (
     | WorkerRetiring
     | WorkerLeft
     | WorkerFailed
+    | WorkerTestified
     | PulseSeen
     | ConfigLoaded
     | ConfigRejected
@@ -255,4 +399,16 @@ Event = (
     | LogsReopened
     | Notified
     | WatchdogPetted
+    | SuccessorStarted
+    | SuccessorRefused
+    | SuccessorReady
+    | LeadOffered
+    | SuccessorLeads
+    | SuccessorDismissed
+    | SteppedDown
+    | ReadinessReported
+    | Appointed
+    | Relieved
+    | PredecessorGone
+    | LeadTaken
 )

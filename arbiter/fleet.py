@@ -13,22 +13,30 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import reloading, stopping, supervision
+from . import children, hearing, molding, reloading, stopping, succession, supervision
 from .actions import Notice, Remark, Say
-from .ledger import Generation, WorkerHandle, identity
+from .ledger import Generation, Mold, Request, Successor, WorkerHandle, identity
 from .policy import Rules, look_interval
 from .states import (
     CAPACITY,
     GENERATION_TABLE,
+    MOLD_TABLE,
     PHASE_TABLE,
     SHUTTING_DOWN,
+    SUCCESSOR_TABLE,
+    TENURE_TABLE,
     TESTING,
     WORKER_TABLE,
     GenerationFact,
     GenerationState,
     Health,
+    MoldFact,
+    MoldState,
     Phase,
     PhaseFact,
+    SuccessorFact,
+    Tenure,
+    TenureFact,
     WorkerFact,
     WorkerState,
 )
@@ -42,16 +50,22 @@ if TYPE_CHECKING:
 __all__ = ["Fleet"]
 
 _JUDGED = (WorkerState.SERVING, WorkerState.RETIRING)
+
 _OBSERVERS: dict[type[Any], Callable[[Fleet, Any, float], None]] = {
     **supervision.OBSERVERS,
+    **hearing.OBSERVERS,
+    **molding.OBSERVERS,
     **reloading.OBSERVERS,
     **stopping.OBSERVERS,
+    **succession.OBSERVERS,
+    **children.OBSERVERS,
 }
 
 
 class Fleet:
     """The whole memory of the arbiter. ``slots`` is the size of the pulse board, ``watchdog`` the interval in seconds
-    at which the service manager wants to hear from us (0: it does not)."""
+    at which the service manager wants to hear from us (0: it does not), ``leads`` is false in the successor of another
+    arbiter."""
 
     def __init__(
         self,
@@ -62,11 +76,17 @@ class Fleet:
         slots: int,
         addresses: tuple[str, ...] = (),
         watchdog: float = 0.0,
+        leads: bool = True,
     ) -> None:
         self.phase = Phase.STARTING
+        self.tenure = Tenure.LEADING if leads else Tenure.APPRENTICE
         self.health = Health.HEALTHY
         self.slots = slots
         self.handles: dict[int, WorkerHandle] = {}
+        self.molds: dict[int, Mold] = {}
+        self.requests: dict[int, Request] = {}
+        """Workers that molds were told to fork, by slot."""
+        self.successor: Successor | None = None
         first = Generation(1, config, rules, rules.workers, now, GenerationState.CURRENT, addresses)
         self.generations: dict[int, Generation] = {1: first}
         self.newest = 1
@@ -95,6 +115,15 @@ class Fleet:
         self.fork_failures = 0
         self.fork_hold_until = 0.0
 
+        self.mold_streak = 0
+        """Molds of the current generation that ended unasked, with nothing good between them."""
+        self.mold_hold_until = 0.0
+
+        self.pending_upgrade = False
+        self.upgrade_began = now
+        self.upgrade_failure = ""
+        """Why the last upgrade failed, until another begins."""
+
         self.stop_began: float | None = None
         self.stop_signal_at = -math.inf
         self.delay_until = 0.0
@@ -115,8 +144,11 @@ class Fleet:
         """Let one fact change the ledger, then draw the conclusions that several facts make together."""
         _OBSERVERS[type(event)](self, event, now)
         supervision.conclude(self, now)
+        hearing.conclude(self, now)
+        molding.conclude(self, now)
         reloading.conclude(self, now)
         stopping.conclude(self, now)
+        succession.conclude(self, now)
 
     def take_remarks(self) -> list[Remark]:
         """What is to be said about the changes since the last call."""
@@ -155,6 +187,39 @@ class Fleet:
         self.phase = new
         if new is not old:
             self._trace(f"arbiter {old.name} --{fact.name}--> {new.name}")
+
+    def move_mold(self, mold: Mold, fact: MoldFact, now: float) -> bool:
+        """Apply ``fact`` to a mold by table; whether it changed its state."""
+        old, new = mold.state, MOLD_TABLE[mold.state].get(fact)
+        if new is None:
+            self._contradict(f"{mold.name} {old.name} cannot take {fact.name}")
+            return False
+        if new is old:
+            return False
+        rules = self.generations[mold.generation].rules
+        budgets = {MoldState.LEAVING: rules.kill_timeout, MoldState.ABORTING: rules.abort_timeout}
+        mold.state, mold.since = new, now
+        mold.deadline = now + budgets[new] if new in budgets else None
+        self._trace(f"{mold.name} {old.name} --{fact.name}--> {new.name}")
+        return True
+
+    def move_successor(self, successor: Successor, fact: SuccessorFact) -> None:
+        """Apply ``fact`` to the successor by table."""
+        old, new = successor.state, SUCCESSOR_TABLE[successor.state].get(fact)
+        if new is None:
+            self._contradict(f"successor pid={successor.pid} {old.name} cannot take {fact.name}")
+            return
+        successor.state = new
+        self._trace(f"successor pid={successor.pid} {old.name} --{fact.name}--> {new.name}")
+
+    def move_tenure(self, fact: TenureFact) -> None:
+        """Apply ``fact`` to the lead by table."""
+        old, new = self.tenure, TENURE_TABLE[self.tenure].get(fact)
+        if new is None:
+            self._contradict(f"tenure {old.name} cannot take {fact.name}")
+            return
+        self.tenure = new
+        self._trace(f"tenure {old.name} --{fact.name}--> {new.name}")
 
     def say(self, remark: Remark) -> None:
         """Keep a remark for ``take_remarks``."""
@@ -229,9 +294,18 @@ class Fleet:
         """Workers that serve."""
         return self.workers(*CAPACITY, of=of)
 
+    def expected(self, of: Generation | None = None) -> list[Request]:
+        """Workers that a mold was told to fork and that are not seen yet."""
+        return [request for request in self.requests.values() if of is None or request.generation == of.number]
+
+    def is_empty(self) -> bool:
+        """Whether no child is left that the end would have to wait for."""
+        waits = self.successor is not None and self.tenure is not Tenure.RETIRED
+        return not (self.handles or self.molds or self.requests or waits)
+
     def free_slots(self) -> list[int]:
         """Lines of the pulse board that nobody uses."""
-        taken = {handle.slot for handle in self.handles.values()}
+        taken = {handle.slot for handle in self.handles.values()} | set(self.requests)
         return [slot for slot in range(self.slots) if slot not in taken]
 
     def is_probing(self) -> bool:
@@ -240,7 +314,8 @@ class Fleet:
 
     def may_pet(self) -> bool:
         """Whether the service really serves, so that the service manager's watchdog may be told so."""
-        return self.watchdog > 0 and (self.phase in SHUTTING_DOWN or bool(self.serving()))
+        leads = self.tenure is Tenure.LEADING
+        return leads and self.watchdog > 0 and (self.phase in SHUTTING_DOWN or bool(self.serving()))
 
     def total_served(self) -> int:
         """Requests served by all workers there ever were, as far as their pulses told."""
@@ -261,6 +336,7 @@ class Fleet:
             times.append(self.delay_until)
         if self.may_pet():
             times.append(self.petted_at + self.watchdog)
+        times += molding.deadlines(self) + succession.deadlines(self) + hearing.deadlines(self)
         recovery = supervision.recovery_time(self)
         if recovery is not None:
             times.append(recovery)

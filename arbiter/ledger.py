@@ -1,4 +1,4 @@
-"""What is written down about one worker and about one generation. Data only: ``Fleet`` alone changes it.
+"""What is written down about a worker, a mold, a successor and a generation. Data only: ``Fleet`` alone changes it.
 
 Times are monotonic seconds. ``identity`` is the one way to begin a log line about a worker.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from signal import Signals
 from typing import TYPE_CHECKING
 
-from .states import ALIVE, CAPACITY, GenerationState, Reason, WorkerState
+from .states import ALIVE, CAPACITY, GenerationState, MoldState, Reason, SuccessorState, WorkerState
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .events import WorkerFailed
     from .policy import Rules
 
-__all__ = ["Generation", "WorkerHandle", "identity"]
+__all__ = ["Generation", "Mold", "Request", "Successor", "WorkerHandle", "identity"]
 
 
 @dataclass(slots=True)
@@ -46,7 +46,15 @@ class WorkerHandle:
     """The limit because of which it asked for a successor."""
     failure: WorkerFailed | None = None
     finding: str = ""
-    """What an examination found, while it was stuck."""
+    """What an examination found, before it was told to die."""
+    testimony: str = ""
+    """What it has told about itself and is not in the log yet."""
+    told_at: float | None = None
+    """When that is complete, if nothing more comes."""
+    tells_until: float | None = None
+    """How long somebody waits for it."""
+    evidence: str = ""
+    """What it told last."""
     sent: set[Signals] = field(default_factory=set)
 
     @property
@@ -58,6 +66,56 @@ class WorkerHandle:
     def is_capacity(self) -> bool:
         """Whether it serves."""
         return self.state in CAPACITY
+
+
+@dataclass(slots=True)
+class Mold:
+    """The child that has imported the application of a generation and forks its workers."""
+
+    pid: int
+    generation: int
+    born: float
+    since: float
+    deadline: float | None
+    state: MoldState = MoldState.IMPORTING
+    reason: Reason | None = None
+    ready_at: float | None = None
+    has_failed: bool = False
+    """It told why it ends."""
+    sent: set[Signals] = field(default_factory=set)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has, or will have, the application."""
+        return self.state in (MoldState.IMPORTING, MoldState.WAITING)
+
+    @property
+    def name(self) -> str:
+        """``mold gen=2 pid=4711``, as its log lines begin."""
+        return f"mold gen={self.generation} pid={self.pid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A worker that a mold was told to fork and that has not been seen yet."""
+
+    slot: int
+    number: int
+    generation: int
+    mold: int
+    deadline: float
+
+
+@dataclass(slots=True)
+class Successor:
+    """The arbiter with the new program, started by us."""
+
+    pid: int
+    born: float
+    deadline: float | None
+    state: SuccessorState = SuccessorState.BOOTING
+    taken: tuple[str, ...] = ()
+    """Addresses of ours that it goes on using."""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,8 @@
 
 Rules: a listener is opened once and kept while any generation uses it; a reload opens what is new before any fork and
 closes what is gone only when nobody needs it. If one address of a generation cannot be opened, none of its new ones is
-kept. Sockets that the service manager passes replace the configured addresses and are never unlinked.
+kept. Sockets that the service manager passes replace the configured addresses and are never unlinked. At an upgrade two
+arbiters share the sockets, and exactly one of them owns the files of Unix sockets: the one that leads.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING
 
+from asgi_arbiter.config.address import Address
 from asgi_arbiter.worker.listener import Listener
 
+from .handover import Inheritance, PassedSocket
+
 if TYPE_CHECKING:
-    from asgi_arbiter.config import Address, Config
+    from asgi_arbiter.config import Config
 
 __all__ = ["ListenerSet", "activated", "urls"]
 
@@ -50,6 +54,8 @@ class ListenerSet:
         self._open: dict[Address, Listener] = {}
         self._used: dict[int, tuple[Address, ...]] = {}
         self._adopted: tuple[Listener, ...] = ()
+        self._inherited: dict[Address, tuple[Listener, bool]] = {}
+        """Sockets of a predecessor's, and whether they are somebody else's for both of us."""
 
     def adopt(self, descriptors: list[tuple[int, str]], config: Config) -> None:
         """Use these sockets instead of the configured addresses.
@@ -77,7 +83,9 @@ class ListenerSet:
         fresh: dict[Address, Listener] = {}
         try:
             for address in wanted:
-                if address not in self._open:
+                if address in self._inherited:
+                    self._open[address] = self._inherited[address][0]
+                elif address not in self._open:
                     fresh[address] = self._bind(address, config)
         except BaseException:
             for listener in fresh.values():
@@ -87,6 +95,48 @@ class ListenerSet:
         self._used[generation] = wanted
         return self.of(generation)
 
+    def inherit(self, inheritance: Inheritance, config: Config) -> None:
+        """Share the sockets of a predecessor where the settings ask for the same addresses.
+
+        Raises:
+            BindError: one of them is no listening socket.
+        """
+        if inheritance.activated:
+            self.adopt([(fd, "") for fd in inheritance.activated], config)
+        for passed in inheritance.sockets:
+            address = Address.parse(passed.address)
+            listener = Listener.inherit(passed.fd, address, inode=passed.inode)
+            self._inherited[address] = (listener, passed.adopted)
+
+    def own(self) -> tuple[str, ...]:
+        """Become the owner of what was inherited and is used; the addresses of these. The rest is let go of."""
+        taken = [address for address in self._inherited if address in self._open]
+        for address, (listener, adopted) in self._inherited.items():
+            if address in self._open:
+                listener.own(adopted=adopted)
+            else:
+                listener.release()
+        self._inherited = {}
+        return tuple(str(address) for address in taken)
+
+    def passed(self) -> tuple[PassedSocket, ...]:
+        """What a successor may share."""
+        return tuple(
+            PassedSocket(listener.fileno(), str(address), listener.adopted, listener.inode)
+            for address, listener in self._open.items()
+        )
+
+    def activated(self) -> tuple[int, ...]:
+        """What the service manager passed."""
+        return tuple(listener.fileno() for listener in self._adopted)
+
+    def hand_over(self, taken: tuple[str, ...]) -> None:
+        """Close everything; socket files only where the successor did not take the socket."""
+        for address, listener in self._open.items():
+            if str(address) in taken:
+                listener.release()
+        self.keep(None)
+
     def of(self, generation: int) -> tuple[Listener, ...]:
         """The listeners of a generation, in the order of its settings."""
         return self._adopted or tuple(self._open[address] for address in self._used[generation])
@@ -94,11 +144,12 @@ class ListenerSet:
     def others(self, generation: int) -> tuple[int, ...]:
         """Descriptors of listeners that ``generation`` does not use; its workers close them."""
         mine = self.of(generation)
-        return tuple(listener.fileno() for listener in self._open.values() if listener not in mine)
+        return tuple(fd for fd in self.descriptors() if fd not in {listener.fileno() for listener in mine})
 
     def descriptors(self) -> tuple[int, ...]:
         """All of them, for a child that serves nobody."""
-        return tuple(listener.fileno() for listener in (*self._open.values(), *self._adopted))
+        inherited = [listener for listener, _ in self._inherited.values() if listener not in self._open.values()]
+        return tuple(listener.fileno() for listener in (*self._open.values(), *self._adopted, *inherited))
 
     def keep(self, generation: int | None) -> None:
         """Close what ``generation`` does not use (with ``None``: all), removing the socket files that are ours."""
@@ -110,3 +161,6 @@ class ListenerSet:
             for listener in self._adopted:
                 listener.release()
             self._adopted = ()
+            for listener, _ in self._inherited.values():
+                listener.release()
+            self._inherited = {}

@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING
 
 from asgi_arbiter.config import Reach, logs
 from asgi_arbiter.config.errors import ArbiterError, ExitCode, InvalidSetting
+from asgi_arbiter.worker.mailbox import Mailbox
 from asgi_arbiter.worker.pulse import PulseBoard
 from asgi_arbiter.worker.warmup import warm_up
 
 from . import early, remarks
 from .actions import Finish
-from .effects import Daemon, Effects, daemonize, detach
+from .effects import Daemon, Effects, Upgrade, daemonize, detach
 from .events import ConfigLoaded
 from .fleet import Fleet
+from .handover import Inheritance, Started
 from .hooks import Hooks
 from .listeners import ListenerSet, activated, urls
 from .notify import Notifier
-from .pidfile import Pidfile
+from .pidfile import APPRENTICE, Pidfile
 from .policy import Rules, board_slots
 from .turn import carry_out, turn
 
@@ -50,6 +52,8 @@ class Arbiter:
         self._daemon: Daemon | None = None
         self._pidfile: Pidfile | None = None
         self._listeners = ListenerSet()
+        self._started = Started.now()
+        self._inheritance: Inheritance | None = None
 
     def run(self) -> ExitCode:
         """Serve until told to stop, or until nothing could be booted.
@@ -83,6 +87,7 @@ class Arbiter:
 
     def _prepare(self) -> None:
         config = self.config
+        inheritance = self._inheritance = Inheritance.take(os.environ)
         _check_identity(config)
         if config.chdir:
             _change_directory(config.chdir)
@@ -90,18 +95,20 @@ class Arbiter:
             os.umask(config.umask)
         descriptors = activated(os.environ, os.getpid())
         self._notifier = Notifier(os.environ, os.getpid())
-        if config.daemon:
+        if config.daemon and inheritance is None:  # a successor is in the background already
             self._daemon = daemonize()
             self._notifier.main_pid = os.getpid()
         _set_title(config)
         if config.pidfile:
-            self._pidfile = Pidfile(config.pidfile, os.getpid())
+            self._pidfile = Pidfile(config.pidfile + (APPRENTICE if inheritance else ""), os.getpid())
             self._pidfile.create()
+        if inheritance is not None:
+            self._listeners.inherit(inheritance, config)
         if descriptors:
             self._listeners.adopt(descriptors, config)
         opened = self._listeners.open(1, config)
         self.addresses = urls(opened, config)
-        if config.daemon:
+        if config.daemon and inheritance is None:
             detach()
         logs.configure(config, identity="arbiter")
         self._say_hello()
@@ -122,6 +129,9 @@ class Arbiter:
             log.info(notice, extra={"event": "setting_notice"})
         if self._listeners.is_activated:
             log.info("sockets passed by the service manager replace `bind`", extra={"event": "activated"})
+        if self._inheritance is not None:
+            text = "upgrade: pid=%d leads until the workers here serve"
+            log.info(text, self._inheritance.pid, extra={"event": "successor_started"})
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -137,6 +147,7 @@ class Arbiter:
             notifier=self._notifier,
             hooks=hooks,
             daemon=self._daemon,
+            upgrade=self._upgrade(),
         )
         effects.install_signals()
         try:
@@ -162,6 +173,7 @@ class Arbiter:
             slots=board.slots,
             addresses=self.addresses,
             watchdog=self._notifier.watchdog,
+            leads=self._inheritance is None,
         )
         finish = carry_out(fleet, effects)
         while finish is None:
@@ -169,6 +181,11 @@ class Arbiter:
             if self._daemon is not None and fleet.complete_at is not None:
                 self._daemon.report(ExitCode.OK)
         return finish
+
+    def _upgrade(self) -> Upgrade:
+        lifeline = self._inheritance.open_lifeline() if self._inheritance is not None else None
+        promote = self._pidfile.promote if self._pidfile is not None else lambda: None
+        return Upgrade(self._started, Mailbox(lifeline) if lifeline is not None else None, promote)
 
     def _watch(self, effects: Effects) -> None:
         if self.config.reload:

@@ -60,6 +60,11 @@ class Notifier:
         """The watchdog's sign of life."""
         self._send(["WATCHDOG=1"])
 
+    def hand_over(self, pid: int) -> None:
+        """Name the process that speaks for the service from now on, and fall silent."""
+        self._send([f"MAINPID={pid}"])
+        self.close()
+
     def descriptors(self) -> tuple[int, ...]:
         """What a worker must not keep."""
         return (self._socket.fileno(),) if self._socket is not None else ()

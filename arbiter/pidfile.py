@@ -13,7 +13,10 @@ from pathlib import Path
 
 from asgi_arbiter.config.errors import InvalidSetting
 
-__all__ = ["Pidfile", "is_arbiter"]
+__all__ = ["APPRENTICE", "Pidfile", "is_arbiter"]
+
+APPRENTICE = ".2"
+"""Behind the name, while the arbiter is a successor that does not lead yet (gunicorn's and nginx's way)."""
 
 
 def is_arbiter(pid: int) -> bool:
@@ -55,6 +58,17 @@ class Pidfile:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise InvalidSetting(f"pidfile: cannot write {self._path}: {error.strerror}") from None
+
+    def promote(self) -> None:
+        """A successor leads: from ``NAME.2`` to ``NAME``, over the predecessor's, so that the file always names an
+        arbiter that lives.
+
+        Raises:
+            OSError: it cannot be renamed.
+        """
+        target = self._path.with_name(self._path.name.removesuffix(APPRENTICE))
+        self._path.replace(target)
+        self._path = target
 
     def remove(self) -> None:
         """Remove it if our pid still stands in it."""

@@ -12,6 +12,7 @@ from signal import Signals
 
 from asgi_arbiter.config.errors import ExitCode
 
+from . import molding, succession
 from .actions import (
     Action,
     AdoptSettings,
@@ -28,7 +29,7 @@ from .actions import (
 )
 from .fleet import Fleet
 from .ledger import Generation, WorkerHandle
-from .states import ALIVE, SHUTTING_DOWN, SPAWNING, GenerationState, Phase, Reason, WorkerState
+from .states import ALIVE, SHUTTING_DOWN, SPAWNING, GenerationState, Phase, Reason, Tenure, WorkerState
 from .status import notice
 
 __all__ = ["plan"]
@@ -38,15 +39,17 @@ def plan(fleet: Fleet, now: float) -> list[Action]:
     """The orders of this moment, in the order in which they are to be carried out."""
     actions: list[Action] = []
     told = notice(fleet)
-    if fleet.told != told:
+    if fleet.told != told and fleet.tenure is Tenure.LEADING:
         actions.append(Notify(told))
     if fleet.may_pet() and now >= fleet.petted_at + fleet.watchdog:
         actions.append(PetWatchdog())
     if fleet.reopen_wanted:
-        actions.append(ReopenLogs(tuple(handle.pid for handle in fleet.workers())))
+        actions.append(ReopenLogs((*(handle.pid for handle in fleet.workers()), *fleet.molds)))
+    actions += succession.orders(fleet, now)
     if fleet.phase in SHUTTING_DOWN:
         return actions + _stop(fleet, now)
     actions += _reload(fleet)
+    actions += molding.orders(fleet, now)
     actions += _forced(fleet, now)
     actions += _retire(fleet)
     actions += _spawn(fleet, now)
@@ -60,11 +63,20 @@ def _stop(fleet: Fleet, now: float) -> list[Action]:
     if fleet.phase is Phase.STOPPED:
         code, reason = fleet.outcome or (ExitCode.OK, "asked to stop")
         return [*actions, Finish(code, reason)]
+    actions += molding.farewell(fleet, now)
+    why = succession.leaving_reason(fleet)
     for handle in fleet.workers():
         signal = _last_word(fleet, handle, now)
-        if signal is not None:
-            actions.append(Signal(handle.pid, signal, Reason.SHUTDOWN))
+        if signal is Signals.SIGKILL and _may_tell(fleet, handle):
+            actions.append(Examine(handle.pid))
+        elif signal is not None:
+            actions.append(Signal(handle.pid, signal, why))
     return actions
+
+
+def _may_tell(fleet: Fleet, handle: WorkerHandle) -> bool:
+    """Whether a worker that is to be killed should be asked first what it is doing."""
+    return handle.state is WorkerState.DRAINING and not handle.finding and fleet.phase is not Phase.KILLING
 
 
 def _last_word(fleet: Fleet, handle: WorkerHandle, now: float) -> Signals | None:
@@ -107,6 +119,8 @@ def _forced(fleet: Fleet, now: float) -> list[Action]:
                     actions.append(Signal(handle.pid, Signals.SIGTERM, reason))
             case WorkerState.STUCK if not handle.finding:
                 actions.append(Examine(handle.pid))
+            case WorkerState.DRAINING if _is_overdue(handle, now) and not handle.finding:
+                actions.append(Examine(handle.pid))
             case WorkerState.STUCK if _may_abort(fleet, handle, now):
                 actions.append(Signal(handle.pid, Signals.SIGABRT, Reason.STALE_PULSE))
             case WorkerState.DRAINING | WorkerState.ABORTING if _is_overdue(handle, now):
@@ -129,7 +143,9 @@ def _unwanted(fleet: Fleet, handle: WorkerHandle) -> Reason | None:
 
 
 def _may_abort(fleet: Fleet, handle: WorkerHandle, now: float) -> bool:
-    """A stuck worker waits for its replacement, but not for ever."""
+    """A stuck worker tells what it is doing, then waits for its replacement, but not for ever."""
+    if handle.tells_until is not None:
+        return False
     stands = len(fleet.serving()) >= fleet.wish
     return stands or _is_overdue(handle, now) or not fleet.generations[handle.generation].is_open
 
@@ -175,18 +191,22 @@ def _spawn(fleet: Fleet, now: float) -> list[Action]:
         wanted += [current] * _missing(fleet, current, now, successors=candidate is None)
     if candidate is not None:
         wish = candidate.wish if candidate.state is GenerationState.ROLLING else 1
-        wanted += [candidate] * (wish - len(fleet.living(candidate)))
+        wanted += [candidate] * (wish - len(fleet.living(candidate)) - len(fleet.expected(candidate)))
     if not wanted:
         return []
     slots = fleet.free_slots()
-    room = min(fleet.ceiling() - len(fleet.living()), len(slots))
+    room = min(fleet.ceiling() - len(fleet.living()) - len(fleet.expected()), len(slots))
     taken: dict[int, set[int]] = {}
     actions: list[Action] = []
     for generation in wanted[: max(0, room)]:
-        numbers = taken.setdefault(generation.number, {h.number for h in fleet.workers(of=generation)})
+        mold = molding.source(fleet, generation)
+        if mold is None:
+            continue  # as soon as it has the application
+        there = [h.number for h in fleet.workers(of=generation)] + [r.number for r in fleet.expected(generation)]
+        numbers = taken.setdefault(generation.number, set(there))
         number = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
         numbers.add(number)
-        actions.append(Spawn(slots.pop(0), number, generation.number, generation.config))
+        actions.append(Spawn(slots.pop(0), number, generation.number, generation.config, mold))
     return actions
 
 
@@ -195,11 +215,11 @@ def _missing(fleet: Fleet, current: Generation, now: float, *, successors: bool)
     not count as present; during a trial it does, since it will be replaced by the new generation."""
     if fleet.crash_hold_until > now:
         return 0
-    booting = fleet.workers(WorkerState.BOOTING, of=current)
+    booting = [*fleet.workers(WorkerState.BOOTING, of=current), *fleet.expected(current)]
     if successors:
         present = len(booting) + len(fleet.workers(WorkerState.SERVING, of=current))
     else:
-        present = len(fleet.living(current))
+        present = len(fleet.living(current)) + len(fleet.expected(current))
     missing = max(0, current.wish - present)
     if fleet.is_probing():
         return min(missing, 0 if booting else 1)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 __all__ = [
     "BOOT_TRIES",
     "ECHO_INTERVAL",
+    "FORK_PATIENCE",
     "PULSE_INTERVAL",
+    "TESTIMONY_PATIENCE",
+    "TESTIMONY_PAUSE",
     "Rules",
     "board_slots",
     "boot_backoff",
@@ -32,6 +36,15 @@ BOOT_TRIES = 3
 ECHO_INTERVAL = 0.1
 """A stop signal that comes again this soon is the same one, forwarded by a wrapper (``uv run``, ``npm``, ``tini -g``)
 which got it from the terminal as we did. It must not turn a graceful stop into an immediate one."""
+
+FORK_PATIENCE = 10.0
+"""Seconds in which a mold must have forked a worker; it has nothing else to do."""
+
+TESTIMONY_PATIENCE = 1.0
+"""Seconds that a worker which is to die has to tell what it is doing."""
+
+TESTIMONY_PAUSE = 0.2
+"""A report is complete when nothing more of it has come for so many seconds."""
 
 _LONGEST_BACKOFF = 15.0
 
@@ -56,6 +69,8 @@ class Rules:
     reload: bool = False
     """Development: wait for the next change instead of giving up or trying again."""
     daemon: bool = False
+    preload_app: bool = False
+    """Workers are forked by a mold of their generation."""
 
     @classmethod
     def from_config(cls, config: Config) -> Rules:
@@ -76,6 +91,7 @@ class Rules:
             restart_window=config.restart_window,
             reload=config.reload,
             daemon=config.daemon,
+            preload_app=config.preload_app and sys.platform == "linux",
         )
 
     @property
@@ -92,6 +108,12 @@ class Rules:
     def stuck_budget(self) -> float:
         """How long a stuck worker may wait for its replacement before it is aborted all the same."""
         return min(self.timeout, 10.0)
+
+    @property
+    def upgrade_budget(self) -> float:
+        """How long a successor may take until its workers serve; 0 is without a limit. Two boots, since one of its
+        workers may need a second try, and the settle time."""
+        return 2.0 * self.boot_timeout + self.settle_time + self.kill_timeout if self.boot_timeout > 0 else 0.0
 
 
 def boot_backoff(streak: int) -> float:

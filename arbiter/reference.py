@@ -10,7 +10,16 @@ from enum import Enum
 from typing import Any
 
 from .signals import ROWS
-from .states import GENERATION_TABLE, PHASE_TABLE, WORKER_TABLE, Health, Reason
+from .states import (
+    GENERATION_TABLE,
+    MOLD_TABLE,
+    PHASE_TABLE,
+    SUCCESSOR_TABLE,
+    TENURE_TABLE,
+    WORKER_TABLE,
+    Health,
+    Reason,
+)
 
 __all__ = ["signals", "states"]
 
@@ -44,8 +53,11 @@ def states() -> str:
         "Every life in the arbiter is an enum with a table; these tables are the program's own. What is missing from a "
         "table cannot happen: if it does, the log says so and the state stays.\n",
         _section("A worker, as the arbiter sees it", WORKER_TABLE),
+        _section("A mold (`--preload`), as the arbiter sees it", MOLD_TABLE),
         _section("A generation", GENERATION_TABLE),
         _section("The arbiter", PHASE_TABLE),
+        _section("Whether this arbiter leads (SIGUSR2)", TENURE_TABLE),
+        _section("A successor, as the arbiter that started it sees it", SUCCESSOR_TABLE),
         "## Why a worker leaves\n",
         _meanings(Reason),
         "## Health\n",

@@ -32,15 +32,21 @@ if TYPE_CHECKING:
 
 __all__ = ["OBSERVERS", "begin", "conclude", "reject", "request"]
 
+_REMEMBERED = {
+    Phase.STARTING: "the boot",
+    Phase.RELOADING: "the one under way",
+    Phase.HANDING_OVER: "the upgrade, if that fails",
+}
+
 
 def request(fleet: Fleet, now: float, why: str) -> None:
     """Somebody wants a reload: now, after the one that is under way (once), or not at all while stopping."""
     hopeless = fleet.phase is Phase.STARTING and fleet.crash_hold_until == math.inf
     if fleet.phase is Phase.RUNNING or hopeless:
         begin(fleet, now, why)
-    elif fleet.phase in (Phase.STARTING, Phase.RELOADING):
+    elif fleet.phase in _REMEMBERED:
         if not fleet.pending_reload:
-            when = "the boot" if fleet.phase is Phase.STARTING else "the one under way"
+            when = _REMEMBERED[fleet.phase]
             fleet.say(Say("reload_remembered", f"{why}: will reload once more after {when}"))
         fleet.pending_reload = True
     else:
@@ -137,7 +143,8 @@ def conclude(fleet: Fleet, now: float) -> None:
         if generation.state is GenerationState.REJECTED and not fleet.living(generation):
             fleet.move_generation(generation, GenerationFact.EMPTIED)
         is_over = generation.state is GenerationState.RETIRED and generation.number not in fleet.opened
-        if is_over and not fleet.workers(of=generation):
+        molds = any(mold.generation == generation.number for mold in fleet.molds.values())
+        if is_over and not (molds or fleet.workers(of=generation) or fleet.expected(generation)):
             del fleet.generations[generation.number]
     if fleet.pending_reload and fleet.phase is Phase.RUNNING:
         begin(fleet, now, "remembered")
@@ -164,6 +171,7 @@ def _promote(fleet: Fleet, candidate: Generation, now: float) -> None:
     fleet.move_generation(candidate, GenerationFact.REPLACED)
     fleet.crashes.clear()
     fleet.streak, fleet.crash_hold_until, fleet.health = 0, 0.0, Health.HEALTHY
+    fleet.mold_streak, fleet.mold_hold_until = 0, 0.0
     fleet.last_failure = ""
     took, served = now - fleet.reload_began, fleet.total_served() - fleet.reload_base
     workers = remarks.plural(len(fleet.serving(candidate)), "worker")

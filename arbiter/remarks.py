@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING, Any
 from asgi_arbiter.config.errors import ExitCode
 
 from .actions import Say
-from .ledger import Generation, WorkerHandle, identity
+from .ledger import Generation, Mold, WorkerHandle, identity
 from .states import Reason, WorkerState
 
 if TYPE_CHECKING:
-    from .events import ChildExited, WorkerFailed
+    from .events import ChildExited, MoldFailed, WorkerFailed
 
 __all__ = [
     "asked_to_leave",
     "duration",
+    "ending",
+    "evidence",
     "exited",
     "failed",
     "held_back",
     "is_expected",
+    "mold_exited",
+    "mold_failed",
+    "of_mold",
     "of_worker",
     "plural",
     "ready",
@@ -86,16 +91,56 @@ def asked_to_leave(handle: WorkerHandle, signal: signals.Signals, now: float) ->
     return of_worker(handle, "worker_killed", text, level=logging.WARNING, **facts)
 
 
+def evidence(handle: WorkerHandle, *, has_died: bool) -> Say:
+    """It told what it is doing. Asked by somebody with SIGUSR2, that is no trouble; asked by us, it is."""
+    if handle.finding:
+        text, level = f"what it was doing, before it is told to die ({handle.finding})", logging.ERROR
+    elif has_died:
+        text, level = "what it was doing when it died", logging.ERROR
+    else:
+        text, level = "what it is doing", logging.WARNING
+    return of_worker(handle, "worker_evidence", text, level=level, traceback=handle.evidence)
+
+
 def failed(handle: WorkerHandle, generation: Generation, event: WorkerFailed) -> Say:
     """It reported a failure; the same one is told in full only once per generation."""
-    alike = f"{event.reason}\n{event.traceback}"
     facts: dict[str, Any] = {"exit_code": int(event.code), "reason": event.reason}
-    if alike in generation.shown:
+    if not _is_news(generation, event):
         return of_worker(handle, "worker_failed", "failed alike", **facts)
+    text, trace = f"failed: {event.reason}", event.traceback
+    return of_worker(handle, "worker_failed", text, level=logging.ERROR, traceback=trace, **facts)
+
+
+def _is_news(generation: Generation, event: WorkerFailed | MoldFailed) -> bool:
+    alike = f"{event.reason}\n{event.traceback}"
+    is_news = alike not in generation.shown
     generation.shown.add(alike)
-    return of_worker(
-        handle, "worker_failed", f"failed: {event.reason}", level=logging.ERROR, traceback=event.traceback, **facts
+    return is_news
+
+
+def of_mold(mold: Mold, event: str, text: str, *, level: int = logging.INFO, traceback: str = "", **facts: Any) -> Say:
+    """A line about one mold."""
+    return Say(
+        event, f"{mold.name} {text}", level, traceback, {"generation": mold.generation, "pid": mold.pid, **facts}
     )
+
+
+def mold_failed(mold: Mold, generation: Generation, event: MoldFailed) -> Say:
+    """It reported a failure."""
+    facts: dict[str, Any] = {"exit_code": int(event.code), "reason": event.reason}
+    if not _is_news(generation, event):
+        return of_mold(mold, "mold_failed", "failed alike", level=logging.WARNING, **facts)
+    text, trace = f"failed: {event.reason}", event.traceback
+    return of_mold(mold, "mold_failed", text, level=logging.ERROR, traceback=trace, **facts)
+
+
+def mold_exited(mold: Mold, event: ChildExited, now: float) -> Say:
+    """It was reaped; asked to, or having told why, that is a quiet line."""
+    facts: dict[str, Any] = {"exit_code": event.code, "signal": event.signal, "age": round(now - mold.born, 3)}
+    if mold.is_alive:
+        when = "while importing" if mold.ready_at is None else f"after {duration(now - mold.born)}"
+        return of_mold(mold, "mold_ended", f"ended unasked {when}: {ending(event)}", level=logging.ERROR, **facts)
+    return of_mold(mold, "mold_exited", ending(event), level=logging.DEBUG, **facts)
 
 
 def is_expected(handle: WorkerHandle) -> bool:
@@ -124,13 +169,33 @@ def exited(handle: WorkerHandle, event: ChildExited, now: float) -> Say:
     return of_worker(handle, "worker_crashed", f"{what} {when}: {how}", level=logging.ERROR, **facts)
 
 
+def ending(event: ChildExited) -> str:
+    """How a child ended, in few words."""
+    if event.signal:
+        text = f"was killed by {_name(event.signal)}"
+        return text + " (out of memory, says the kernel)" if event.oom_killed else text
+    return _code(event.code)
+
+
+def _name(number: int) -> str:
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _code(number: int) -> str:
+    try:
+        meaning = ExitCode(number).meaning
+    except ValueError:
+        meaning = "a code of the application's own"
+    return f"exited with {number} ({meaning})"
+
+
 def _how(handle: WorkerHandle, event: ChildExited) -> str:
     """How it ended, decoded."""
     if event.signal:
-        try:
-            name = signals.Signals(event.signal).name
-        except ValueError:
-            name = f"signal {event.signal}"
+        name = _name(event.signal)
         told = event.signal in handle.sent
         text = f"ended by {name}" if told else f"killed by {name}"
         if event.signal == signals.Signals.SIGKILL and not told:
@@ -138,11 +203,7 @@ def _how(handle: WorkerHandle, event: ChildExited) -> str:
         elif event.signal in (signals.Signals.SIGSEGV, signals.Signals.SIGBUS, signals.Signals.SIGILL):
             text += " (a crash in native code)"
         return text + (", core dumped" if event.core_dumped else "")
-    try:
-        meaning = ExitCode(event.code).meaning
-    except ValueError:
-        meaning = "a code of the application's own"
-    return f"exited with {event.code} ({meaning})"
+    return _code(event.code)
 
 
 def stranger(event: ChildExited) -> Say:

@@ -81,8 +81,9 @@ ROWS: tuple[Row, ...] = (
     Row(
         Signals.SIGUSR2,
         Order.UPGRADE,
-        "Reserved for the upgrade of the program; at present one log line says so.",
-        "Reserved for stack dumps.",
+        "Start a successor: the program as it is now, with the same sockets. When its workers serve it leads, and this "
+        "arbiter finishes what is under way; if it fails, nothing has changed. During a reload it is remembered once.",
+        "Write the stacks of all threads.",
     ),
     Row(
         Signals.SIGWINCH,

@@ -15,17 +15,26 @@ __all__ = [
     "CAPACITY",
     "GENERATION_TABLE",
     "LEAVING",
+    "MOLD_TABLE",
     "PHASE_TABLE",
     "SHUTTING_DOWN",
     "SPAWNING",
+    "SUCCESSOR_TABLE",
+    "TENURE_TABLE",
     "TESTING",
     "WORKER_TABLE",
     "GenerationFact",
     "GenerationState",
     "Health",
+    "MoldFact",
+    "MoldState",
     "Phase",
     "PhaseFact",
     "Reason",
+    "SuccessorFact",
+    "SuccessorState",
+    "Tenure",
+    "TenureFact",
     "WorkerFact",
     "WorkerState",
 ]
@@ -53,6 +62,28 @@ class WorkerFact(Enum):
     FAILED = "it reports that it failed"
     BEAT = "a fresh pulse was seen"
     SILENT = "its pulse is overdue"
+    TERMINATED = "SIGTERM or SIGQUIT was sent"
+    ABORTED = "SIGABRT was sent"
+    KILLED = "SIGKILL was sent"
+    EXITED = "it was reaped"
+
+
+class MoldState(Enum):
+    """With ``--preload``: the child from which the workers of one generation are forked."""
+
+    IMPORTING = "forked, imports the application"
+    WAITING = "has the application; forks a worker when told"
+    LEAVING = "told to leave, or has failed"
+    ABORTING = "told to write its stacks and die"
+    KILLED = "SIGKILL sent, nothing more to do"
+    GONE = "reaped, no longer in the ledger"
+
+
+class MoldFact(Enum):
+    """What can happen to a mold."""
+
+    IMPORTED = "it reports that it has the application"
+    FAILED = "it reports that it failed"
     TERMINATED = "SIGTERM or SIGQUIT was sent"
     ABORTED = "SIGABRT was sent"
     KILLED = "SIGKILL was sent"
@@ -87,6 +118,7 @@ class Phase(Enum):
     STARTING = "no worker has served yet"
     RUNNING = "serving"
     RELOADING = "a new generation is being tried or rolled out"
+    HANDING_OVER = "serving, while a successor with the new program boots"
     DELAYING = "told to stop, still serving for drain_delay"
     DRAINING = "stopping gracefully"
     STOPPING = "stopping quickly"
@@ -101,11 +133,56 @@ class PhaseFact(Enum):
     BOOT_FAILED = "the first generation could not boot"
     RELOAD = "a reload begins"
     RELOADED = "the reload ended: promoted or rejected"
+    UPGRADE = "an upgrade begins"
+    UPGRADE_FAILED = "the successor ended or was given up"
+    HANDED_OVER = "the successor leads"
     TERM = "SIGTERM"
     INT = "SIGINT"
     QUIT = "SIGQUIT"
     DELAY_OVER = "drain_delay has passed"
     EMPTY = "no workers left"
+
+
+class SuccessorState(Enum):
+    """The next arbiter, as the one that started it sees it."""
+
+    BOOTING = "started, its workers boot"
+    READY = "its workers serve; not yet told to lead"
+    OFFERED = "told to lead; has not answered"
+    LEADING = "it leads"
+    DISMISSED = "told to leave"
+    KILLED = "SIGKILL sent, nothing more to do"
+    GONE = "reaped"
+
+
+class SuccessorFact(Enum):
+    """What can happen to a successor."""
+
+    READY = "it reports that its workers serve"
+    OFFERED = "it was told to lead"
+    LEADS = "it reports that it leads"
+    DISMISSED = "it was told to leave"
+    KILLED = "SIGKILL was sent"
+    EXITED = "it was reaped"
+
+
+class Tenure(Enum):
+    """Whether this arbiter leads: has the pid file, owns socket files, and speaks to the service manager."""
+
+    APPRENTICE = "a successor: its workers boot and serve, its predecessor leads"
+    REPORTED = "a successor that has told its predecessor that its workers serve"
+    APPOINTED = "told to lead, or its predecessor died"
+    LEADING = "it leads"
+    RETIRED = "its successor leads; it finishes what is under way"
+
+
+class TenureFact(Enum):
+    """What moves the lead."""
+
+    REPORTED = "the predecessor was told that our workers serve"
+    APPOINTED = "the predecessor told us to lead, or died"
+    TAKEN = "pid file and socket files are ours"
+    STEPPED_DOWN = "a successor leads"
 
 
 class Reason(Enum):
@@ -120,6 +197,8 @@ class Reason(Enum):
     BOOT_TIMEOUT = "it did not become ready in time"
     FAILED = "it reported a failure"
     OWN_ACCORD = "somebody else told it to"
+    HANDED_OVER = "another arbiter serves on"
+    UNANSWERED = "it did not do what it was told"
 
 
 class Health(Enum):
@@ -135,7 +214,7 @@ ALIVE = frozenset({_W.BOOTING, _W.SERVING, _W.RETIRING, _W.STUCK})
 CAPACITY = frozenset({_W.SERVING, _W.RETIRING})
 LEAVING = frozenset({_W.DRAINING, _W.ABORTING, _W.KILLED})
 TESTING = frozenset({GenerationState.CANDIDATE, GenerationState.ROLLING})
-SPAWNING = frozenset({Phase.STARTING, Phase.RUNNING, Phase.RELOADING, Phase.DELAYING})
+SPAWNING = frozenset({Phase.STARTING, Phase.RUNNING, Phase.RELOADING, Phase.HANDING_OVER, Phase.DELAYING})
 SHUTTING_DOWN = frozenset({Phase.DRAINING, Phase.STOPPING, Phase.KILLING, Phase.STOPPED})
 
 _ANY_END = {_F.ABORTED: _W.ABORTING, _F.KILLED: _W.KILLED, _F.EXITED: _W.GONE}
@@ -158,6 +237,48 @@ WORKER_TABLE: Mapping[WorkerState, Mapping[WorkerFact, WorkerState]] = {
     _W.GONE: {},
 }
 
+_M, _N = MoldState, MoldFact
+_MOLD_END = {_N.KILLED: _M.KILLED, _N.EXITED: _M.GONE}
+_MOLD_LEAVES = {_N.FAILED: _M.LEAVING, _N.TERMINATED: _M.LEAVING, _N.ABORTED: _M.ABORTING, **_MOLD_END}
+
+MOLD_TABLE: Mapping[MoldState, Mapping[MoldFact, MoldState]] = {
+    _M.IMPORTING: {_N.IMPORTED: _M.WAITING, **_MOLD_LEAVES},
+    _M.WAITING: _MOLD_LEAVES,
+    _M.LEAVING: {_N.IMPORTED: _M.LEAVING, _N.FAILED: _M.LEAVING, _N.TERMINATED: _M.LEAVING, **_MOLD_END},
+    _M.ABORTING: {_N.IMPORTED: _M.ABORTING, _N.FAILED: _M.ABORTING, **_MOLD_END},
+    _M.KILLED: {_N.IMPORTED: _M.KILLED, _N.FAILED: _M.KILLED, _N.EXITED: _M.GONE},
+    _M.GONE: {},
+}
+
+_S, _T = SuccessorState, SuccessorFact
+_SUCCESSOR_END = {_T.DISMISSED: _S.DISMISSED, _T.KILLED: _S.KILLED, _T.EXITED: _S.GONE}
+
+
+def _too_late(state: SuccessorState) -> dict[SuccessorFact, SuccessorState]:
+    """Messages of a successor that crossed our decision."""
+    return dict.fromkeys((_T.READY, _T.LEADS), state)
+
+
+SUCCESSOR_TABLE: Mapping[SuccessorState, Mapping[SuccessorFact, SuccessorState]] = {
+    _S.BOOTING: {_T.READY: _S.READY, **_SUCCESSOR_END},
+    _S.READY: {_T.OFFERED: _S.OFFERED, **_SUCCESSOR_END},
+    _S.OFFERED: {_T.LEADS: _S.LEADING, **_SUCCESSOR_END},
+    _S.LEADING: _SUCCESSOR_END,
+    _S.DISMISSED: {**_too_late(_S.DISMISSED), _T.KILLED: _S.KILLED, _T.EXITED: _S.GONE},
+    _S.KILLED: {**_too_late(_S.KILLED), _T.EXITED: _S.GONE},
+    _S.GONE: {},
+}
+
+_E, _X = Tenure, TenureFact
+
+TENURE_TABLE: Mapping[Tenure, Mapping[TenureFact, Tenure]] = {
+    _E.APPRENTICE: {_X.REPORTED: _E.REPORTED, _X.APPOINTED: _E.APPOINTED},
+    _E.REPORTED: {_X.APPOINTED: _E.APPOINTED},
+    _E.APPOINTED: {_X.TAKEN: _E.LEADING, _X.APPOINTED: _E.APPOINTED},
+    _E.LEADING: {_X.STEPPED_DOWN: _E.RETIRED, _X.APPOINTED: _E.LEADING},
+    _E.RETIRED: {},
+}
+
 _G, _H = GenerationState, GenerationFact
 
 GENERATION_TABLE: Mapping[GenerationState, Mapping[GenerationFact, GenerationState]] = {
@@ -177,8 +298,9 @@ PHASE_TABLE: Mapping[Phase, Mapping[PhaseFact, Phase]] = {
     # A reload straight from STARTING: under --reload, when the first code could not boot and has been changed.
     _P.STARTING: {_Q.SERVED: _P.RUNNING, _Q.BOOT_FAILED: _P.STOPPING, _Q.RELOAD: _P.RELOADING, **_STOP},
     # A service that has a drain delay keeps serving for it; Fleet moves on at once where the delay is zero.
-    _P.RUNNING: {_Q.RELOAD: _P.RELOADING, **_STOP, _Q.TERM: _P.DELAYING},
+    _P.RUNNING: {_Q.RELOAD: _P.RELOADING, _Q.UPGRADE: _P.HANDING_OVER, **_STOP, _Q.TERM: _P.DELAYING},
     _P.RELOADING: {_Q.RELOADED: _P.RUNNING, **_STOP, _Q.TERM: _P.DELAYING},
+    _P.HANDING_OVER: {_Q.UPGRADE_FAILED: _P.RUNNING, _Q.HANDED_OVER: _P.DRAINING, **_STOP, _Q.TERM: _P.DELAYING},
     _P.DELAYING: {_Q.DELAY_OVER: _P.DRAINING, **_STOP},
     _P.DRAINING: {_Q.EMPTY: _P.STOPPED, _Q.QUIT: _P.STOPPING, **_NOW},
     _P.STOPPING: {_Q.EMPTY: _P.STOPPED, _Q.QUIT: _P.STOPPING, **_NOW},

@@ -39,10 +39,14 @@ def _status(fleet: Fleet) -> str:
     candidate = fleet.candidate()
     if candidate is not None:
         parts.append(f"reloading: generation {candidate.number} is {candidate.state.name.lower()}")
+    if fleet.phase is Phase.HANDING_OVER:
+        parts.append("upgrading: a successor boots")
     if fleet.health is Health.DEGRADED:
         parts.append("degraded: restarts are held back")
     if fleet.last_failure and fleet.phase is not Phase.RELOADING:
         parts.append(f"last reload rejected: {fleet.last_failure}")
+    if fleet.upgrade_failure:
+        parts.append(f"last upgrade failed: {fleet.upgrade_failure}")
     return "; ".join(parts)
 
 
@@ -57,6 +61,10 @@ def snapshot(fleet: Fleet, now: float) -> dict[str, Any]:
             {"number": g.number, "state": g.state.name, "wish": g.wish, "addresses": list(g.addresses)}
             for g in fleet.generations.values()
         ],
+        "molds": [
+            {"pid": mold.pid, "generation": mold.generation, "state": mold.state.name} for mold in fleet.molds.values()
+        ],
+        "tenure": fleet.tenure.name,
         "workers": [
             {
                 "pid": handle.pid,

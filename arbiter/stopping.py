@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import reloading, remarks
+from . import reloading, remarks, succession
 from .actions import CallHook, Say
-from .events import Notified, SignalReceived, WatchdogPetted
+from .events import Notified, Relieved, SignalReceived, WatchdogPetted
 from .policy import ECHO_INTERVAL
 from .signals import Order
 from .states import SHUTTING_DOWN, GenerationState, Phase, PhaseFact
@@ -36,8 +36,7 @@ def _signal(fleet: Fleet, event: SignalReceived, now: float) -> None:
     elif event.order is Order.REOPEN:
         fleet.reopen_wanted = True
     else:
-        text = f"{event.name}: an upgrade in place is not available; {Order.RELOAD.value} with SIGHUP, or restart"
-        fleet.say(Say("signal_ignored", text, logging.WARNING))
+        succession.request(fleet, now, event.name)
 
 
 def _stop(fleet: Fleet, event: SignalReceived, now: float) -> None:
@@ -45,7 +44,7 @@ def _stop(fleet: Fleet, event: SignalReceived, now: float) -> None:
         fleet.say(Say("signal_ignored", f"{event.name} again: taken as an echo", logging.DEBUG))
         return
     fleet.stop_signal_at = now
-    fleet.pending_reload = False
+    fleet.pending_reload = fleet.pending_upgrade = False
     candidate = fleet.candidate() or fleet.proposed()
     if candidate is not None and fleet.phase is Phase.RELOADING:
         reloading.reject(fleet, candidate, f"{event.name}: the service is stopping", now, level=logging.WARNING)
@@ -62,6 +61,12 @@ def _stop(fleet: Fleet, event: SignalReceived, now: float) -> None:
             )
     elif fleet.phase is not before:
         _announce(fleet, event.name)
+
+
+def _relieved(fleet: Fleet, event: Relieved, now: float) -> None:
+    """Our predecessor goes on without us, or the whole service stops, of which we may have heard already."""
+    if fleet.phase not in SHUTTING_DOWN:
+        _stop(fleet, SignalReceived(Order.STOP, "told by the former arbiter"), now)
 
 
 def _announce(fleet: Fleet, why: str) -> None:
@@ -108,7 +113,7 @@ def conclude(fleet: Fleet, now: float) -> None:
     if fleet.phase is Phase.DELAYING and now >= fleet.delay_until:
         fleet.move_phase(PhaseFact.DELAY_OVER)
         _announce(fleet, "")
-    if fleet.phase in (Phase.DRAINING, Phase.STOPPING, Phase.KILLING) and not fleet.handles:
+    if fleet.phase in (Phase.DRAINING, Phase.STOPPING, Phase.KILLING) and fleet.is_empty():
         fleet.move_phase(PhaseFact.EMPTY)
         began = fleet.stop_began if fleet.stop_began is not None else now
         text = f"stopped in {remarks.duration(now - began)}"
@@ -117,6 +122,7 @@ def conclude(fleet: Fleet, now: float) -> None:
 
 OBSERVERS: dict[type[Any], Callable[[Fleet, Any, float], None]] = {
     SignalReceived: _signal,
+    Relieved: _relieved,
     Notified: _notified,
     WatchdogPetted: _petted,
 }

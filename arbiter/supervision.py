@@ -6,6 +6,7 @@ failure, when it is aborted, or when it ends unasked, whichever comes first.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 from collections.abc import Callable
@@ -14,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_arbiter.config.errors import ExitCode
 
-from . import reloading, remarks
+from . import hearing, reloading, remarks
 from .actions import CallHook, Say
 from .events import (
     ChildExited,
-    Examined,
     Overslept,
     PulseSeen,
     Signalled,
@@ -47,7 +47,7 @@ from .states import (
 if TYPE_CHECKING:
     from .fleet import Fleet
 
-__all__ = ["OBSERVERS", "conclude", "recovery_time"]
+__all__ = ["OBSERVERS", "blame_first", "conclude", "exited", "recovery_time", "signalled"]
 
 _FACTS = {
     Signals.SIGTERM: WorkerFact.TERMINATED,
@@ -67,11 +67,15 @@ def _spawned(fleet: Fleet, event: Spawned, now: float) -> None:
     deadline = now + rules.boot_timeout if rules.boot_timeout > 0 else None
     handle = WorkerHandle(event.pid, event.slot, event.number, event.generation, now, now, deadline)
     fleet.handles[event.pid] = handle
+    fleet.requests.pop(event.slot, None)
     fleet.fork_failures = 0
     fleet.say(remarks.of_worker(handle, "worker_spawned", "spawned", level=logging.DEBUG))
 
 
 def _spawn_failed(fleet: Fleet, event: SpawnFailed, now: float) -> None:
+    fleet.requests.pop(event.slot, None)
+    if event.slot >= 0 and fleet.fork_hold_until > now:
+        return  # one of several that a mold did not fork for the same reason
     fleet.fork_failures += 1
     wait = fork_backoff(fleet.fork_failures)
     fleet.fork_hold_until = now + wait
@@ -146,7 +150,8 @@ def _failed(fleet: Fleet, event: WorkerFailed, now: float) -> None:
         _blame(fleet, handle, event.reason, now, event.code)
 
 
-def _signalled(fleet: Fleet, event: Signalled, now: float) -> None:
+def signalled(fleet: Fleet, event: Signalled, now: float) -> None:
+    """A signal was sent to a worker."""
     handle = fleet.handles.get(event.pid)
     if handle is None:
         return
@@ -161,15 +166,19 @@ def _signalled(fleet: Fleet, event: Signalled, now: float) -> None:
     if event.signal is Signals.SIGABRT and unasked:
         limit = f"{remarks.duration(rules.boot_timeout)} (boot_timeout)"
         why = f"not ready within {limit}" if handle.ready_at is None else event.reason.value
+        if handle.ready_at is not None:
+            fleet.say(CallHook("on_timeout", (handle, handle.evidence)))
         _blame(fleet, handle, why, now, ExitCode.BOOT if handle.ready_at is None else None)
 
 
-def _exited(fleet: Fleet, event: ChildExited, now: float) -> None:
+def exited(fleet: Fleet, event: ChildExited, now: float) -> None:
+    """A child was reaped that is neither mold nor successor: a worker or a stranger."""
     handle = fleet.handles.get(event.pid)
     if handle is None:
         fleet.say(remarks.stranger(event))
         return
     unasked = handle.is_alive
+    hearing.take_down(fleet, handle, now, has_died=True)
     said = remarks.exited(handle, event, now)
     fleet.say(said)
     fleet.move_worker(handle, WorkerFact.EXITED, now)
@@ -207,12 +216,6 @@ def _rearm(fleet: Fleet, handle: WorkerHandle) -> None:
     handle.deadline = handle.beat_at + timeout if timeout > 0 else None
 
 
-def _examined(fleet: Fleet, event: Examined, now: float) -> None:
-    handle = fleet.handles.get(event.pid)
-    if handle is not None:
-        handle.finding = event.finding or "nothing found"
-
-
 def _overslept(fleet: Fleet, event: Overslept, now: float) -> None:
     """Nobody is judged for the time in which we ourselves were not there: all budgets begin where they stood."""
     for handle in fleet.handles.values():
@@ -223,6 +226,13 @@ def _overslept(fleet: Fleet, event: Overslept, now: float) -> None:
             handle.deadline += event.by
         if handle.ready_at is not None:
             handle.ready_at = min(handle.ready_at + event.by, now)
+    for mold in fleet.molds.values():
+        if mold.deadline is not None:
+            mold.deadline += event.by
+    if fleet.successor is not None and fleet.successor.deadline is not None:
+        fleet.successor.deadline += event.by
+    for slot, request in fleet.requests.items():
+        fleet.requests[slot] = dataclasses.replace(request, deadline=request.deadline + event.by)
     text = f"overslept by {remarks.duration(event.by)} (machine paused?); no worker is judged for it"
     fleet.say(Say("overslept", text, logging.WARNING, "", {"seconds": event.by}))
 
@@ -248,13 +258,13 @@ def _blame(fleet: Fleet, handle: WorkerHandle, why: str, now: float, code: ExitC
     elif generation.state is not GenerationState.CURRENT:
         return
     if fleet.phase is Phase.STARTING:
-        _blame_first(fleet, why, now, code)
+        blame_first(fleet, why, now, code)
     else:
         _count(fleet, handle, now)
 
 
-def _blame_first(fleet: Fleet, why: str, now: float, code: ExitCode | None) -> None:
-    """Nothing has served yet, so nothing is lost by giving up; a service manager knows better when to try again."""
+def blame_first(fleet: Fleet, why: str, now: float, code: ExitCode | None) -> None:
+    """A child of the first generation could not boot. Nothing has served yet, so nothing is lost by giving up; a service manager knows better when to try again."""
     fleet.streak += 1
     rules = fleet.current().rules
     if rules.reload:
@@ -379,8 +389,5 @@ OBSERVERS: dict[type[Any], Callable[[Fleet, Any, float], None]] = {
     WorkerRetiring: _retiring,
     WorkerLeft: _left,
     WorkerFailed: _failed,
-    Signalled: _signalled,
-    ChildExited: _exited,
     PulseSeen: _pulse,
-    Examined: _examined,
 }

@@ -73,8 +73,13 @@ class Identity:
     __slots__ = ("fields", "text")
 
     def __init__(self, text: str) -> None:
+        self.fields: dict[str, str | int] = {}
+        self.become(text)
+
+    def become(self, text: str) -> None:
+        """Speak as somebody else: the process was forked."""
         self.text = text
-        self.fields: dict[str, str | int] = {"role": "worker" if "worker=" in text else "arbiter"}
+        self.fields = {"role": "worker" if "worker=" in text else "arbiter"}
         for word in text.split():
             key, found, value = word.partition("=")
             if found:

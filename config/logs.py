@@ -38,6 +38,7 @@ __all__ = [
     "access_target",
     "configure",
     "flush",
+    "rename",
     "reopen",
 ]
 
@@ -108,6 +109,12 @@ def configure(config: Config, *, identity: str) -> None:
     _configure_server(config, server_route, server_name)
     _configure_access(config, access_route, access_name)
     _state.configured = True
+
+
+def rename(identity: str) -> None:
+    """Go on with the same destinations under another identity: a worker that was forked by one whose logs are set up."""
+    _state.identity.become(identity)
+    _identify.text = identity
 
 
 def access_target() -> AccessTarget:

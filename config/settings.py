@@ -175,8 +175,12 @@ class Config:
         flags=("--preload",),
         also=("--preload-app",),
         gunicorn="preload_app",
-        inert="each worker imports the application itself in this version",
         help="Import the application once for each generation, before its workers are forked.",
+        more="A process of its own, the mold, imports it (with the rights of `user`), freezes what it has, and forks the "
+        "workers, which share that memory. A worker that is replaced comes from the mold and not from the files, so a "
+        "half-finished deployment cannot reach it; SIGHUP makes a new mold from new code. Threads and event loops that "
+        "the import starts do not survive the fork and are named in a warning; the lifespan runs in each worker. "
+        "Linux only; elsewhere each worker imports the application itself.",
         differs="A process of its own imports the application; the arbiter never does.",
     )
     # ---------------------------------------------------------------------------------------------------- Sockets
@@ -772,7 +776,7 @@ class Config:
         most=17,
         numbered={"tls": 2, "sslv23": 2, "tls_server": 17, "tlsv1": 3, "tlsv1_1": 4, "tlsv1_2": 5},
         help="Protocol number of Python's ssl module; 17 negotiates the best version.",
-        differs="gunicorn's default 2 means the same as 17.",
+        differs="gunicorn's 2, which is where it begins, means the same as 17.",
     )
     ciphers: str = setting(
         "",
@@ -958,6 +962,9 @@ class Config:
         gunicorn="reload",
         reach=_RESTART,
         help="Start new workers when source files change.",
+        more="For development: unless they are set too, timeout, quick_timeout and drain_linger are then 0, "
+        "graceful_timeout is 5 and kill_timeout is 1. Files are watched by watchfiles where that is installed "
+        "(pip install 'asgi-arbiter[reload]') and polled otherwise.",
         differs="Works with several workers too.",
     )
     reload_dirs: tuple[str, ...] = setting(
@@ -978,7 +985,8 @@ class Config:
         uvicorn="--reload-include",
         gunicorn="reload_extra_files",
         reach=_RESTART,
-        help="Pattern of files to watch beside *.py; may be given several times.",
+        help="Pattern of files to watch beside *.py, or a directory all of whose files count; may be given several times.",
+        differs="Holds for polling too. A directory is watched beside the others, and all that is in it counts.",
     )
     reload_excludes: tuple[str, ...] = setting(
         (),

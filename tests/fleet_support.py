@@ -12,7 +12,7 @@ from asgi_arbiter.arbiter.ledger import WorkerHandle
 from asgi_arbiter.arbiter.plan import plan
 from asgi_arbiter.arbiter.policy import Rules
 from asgi_arbiter.arbiter.signals import Order
-from asgi_arbiter.arbiter.states import Reason, WorkerState
+from asgi_arbiter.arbiter.states import MoldState, Reason, WorkerState
 
 __all__ = ["Story"]
 
@@ -22,12 +22,18 @@ _QUIET = (act.Notify, act.AdoptSettings)
 class Story:
     """A fleet, a clock that only ``later`` moves, and a kernel that obeys."""
 
-    def __init__(self, *, slots: int = 64, watchdog: float = 0.0, **rules: Any) -> None:
+    def __init__(self, *, slots: int = 64, watchdog: float = 0.0, leads: bool = True, **rules: Any) -> None:
         self.now = 100.0
         self.rules = Rules(**rules)
         config: Any = None
         self.fleet = Fleet(
-            config, self.rules, now=self.now, slots=slots, addresses=("http://127.0.0.1:8000",), watchdog=watchdog
+            config,
+            self.rules,
+            now=self.now,
+            slots=slots,
+            addresses=("http://127.0.0.1:8000",),
+            watchdog=watchdog,
+            leads=leads,
         )
         self.remarks: list[act.Remark] = []
         self.next_pid = 1
@@ -64,6 +70,18 @@ class Story:
     def signal(self, order: Order) -> Story:
         return self.see(ev.SignalReceived(order, order.name))
 
+    def mold_all(self) -> Story:
+        """Every mold has imported the application."""
+        molds = [mold for mold in self.fleet.molds.values() if mold.state is MoldState.IMPORTING]
+        return self.see(*(ev.MoldReady(mold.pid) for mold in molds))
+
+    def bear_all(self) -> Story:
+        """Every worker that a mold was told to fork is born."""
+        for request in list(self.fleet.requests.values()):
+            self.next_pid += 1
+            self.see(ev.Spawned(self.next_pid, request.slot, request.number, request.generation))
+        return self
+
     def ready_all(self) -> Story:
         return self.see(*(ev.WorkerReady(handle.pid) for handle in self.fleet.workers(WorkerState.BOOTING)))
 
@@ -90,6 +108,11 @@ class Story:
     def answer(self, action: act.Action) -> ev.Event:
         config: Any = None
         match action:
+            case act.Spawn() if action.mold:
+                return ev.SpawnOrdered(action.slot, action.number, action.generation, action.mold)
+            case act.SpawnMold():
+                self.next_pid += 1
+                return ev.MoldSpawned(self.next_pid, action.generation)
             case act.Spawn():
                 self.next_pid += 1
                 return ev.Spawned(self.next_pid, action.slot, action.number, action.generation)
@@ -111,6 +134,19 @@ class Story:
                 return ev.Notified(action.notice)
             case act.PetWatchdog():
                 return ev.WatchdogPetted()
+            case act.StartSuccessor():
+                self.next_pid += 1
+                return ev.SuccessorStarted(self.next_pid)
+            case act.OfferLead():
+                return ev.LeadOffered(action.pid)
+            case act.DismissSuccessor():
+                return ev.SuccessorDismissed(action.pid)
+            case act.StepDown():
+                return ev.SteppedDown(action.pid)
+            case act.ReportReadiness():
+                return ev.ReadinessReported()
+            case act.TakeLead():
+                return ev.LeadTaken()
         raise AssertionError(action)
 
     # --- questions

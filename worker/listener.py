@@ -78,6 +78,27 @@ class Listener:
             raise
         return cls(sock, address, adopted=True)
 
+    @classmethod
+    def inherit(cls, fd: int, address: Address, *, inode: tuple[int, int] | None = None) -> Listener:
+        """Share a listening socket of another arbiter's, which goes on owning it until ``own``.
+
+        Raises:
+            BindError: the descriptor is closed or no socket.
+        """
+        path = file_of(address) if address.kind is AddressKind.UNIX else ""
+        listener = cls(_socket_of(fd, address), address, adopted=True, path=path)
+        listener._owner, listener._inode = 0, inode
+        return listener
+
+    def own(self, *, adopted: bool) -> None:
+        """From now on this process answers for the socket file, unless the socket is ``adopted`` from somebody else."""
+        self._owner, self.adopted = os.getpid(), adopted
+
+    @property
+    def inode(self) -> tuple[int, int] | None:
+        """Device and inode of the file that ``close`` would remove."""
+        return self._inode
+
     @property
     def name(self) -> str:
         """What it is bound to, for log lines: ``127.0.0.1:8000``, ``[::1]:8000``, ``unix:/run/app.sock``."""

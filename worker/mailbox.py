@@ -1,7 +1,8 @@
 """Messages between one worker and the arbiter: one socket pair per worker, a JSON object per line.
 
 From the worker: ``ready``, ``retiring`` (with a reason), ``leaving``, ``failed`` (with code, reason and the user's
-traceback). From the arbiter: ``leave`` (with a reason), just before SIGTERM. End of file means that the other side is
+traceback). From the arbiter: ``leave`` (with a reason), just before SIGTERM. Molds and the arbiters of an upgrade talk
+the same way; an order to fork carries the new worker's end as a descriptor. End of file means that the other side is
 dead; it comes only if nobody else holds a copy of that end, which is why a worker closes all it inherited.
 
 Rules: nothing here ever blocks a loop (both ends are non-blocking; what does not fit waits for the next call), a line
@@ -11,15 +12,18 @@ has at most ``LIMIT`` bytes, and a line that is no message is dropped: a confuse
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import time
+from collections import deque
 from typing import Any
 
 __all__ = ["LIMIT", "Mailbox", "open_pair"]
 
 LIMIT = 64 * 1024
 _CHUNK = 64 * 1024
+_DESCRIPTORS = 16
 _CUT = "\n[… shortened …]\n"
 
 
@@ -31,9 +35,9 @@ def open_pair() -> tuple[socket.socket, socket.socket]:
 class Mailbox:
     """One end. Takes over the socket."""
 
-    __slots__ = ("_incoming", "_outgoing", "_skipping", "_socket", "at_eof")
+    __slots__ = ("_incoming", "_outgoing", "_skipping", "_socket", "at_eof", "descriptors")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, takes_descriptors: bool = False) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._incoming = bytearray()
@@ -41,6 +45,9 @@ class Mailbox:
         self._skipping = False
         self.at_eof = False
         """The other side is gone; whatever it had written before was delivered."""
+
+        self.descriptors: deque[int] | None = deque() if takes_descriptors else None
+        """Descriptors that came with messages, in the order of these messages; whoever takes one closes it."""
 
     def fileno(self) -> int:
         """For selectors and ``loop.add_reader``; -1 once closed."""
@@ -50,6 +57,16 @@ class Mailbox:
         """Write a message, or as much as fits now. Whether all of it is on its way; a dead reader is no error."""
         self._outgoing += encode(message)
         return self.flush()
+
+    def send_with(self, message: dict[str, Any], descriptors: list[int]) -> bool:
+        """Write a message that carries descriptors: now and whole, or not at all."""
+        if not self.flush():
+            return False
+        line = encode(message)
+        try:
+            return socket.send_fds(self._socket, [line], descriptors, _NO_SIGNAL) == len(line)
+        except OSError:
+            return False
 
     def flush(self, timeout: float = 0.0) -> bool:
         """Write what is left, for at most ``timeout`` seconds. Whether nothing is left."""
@@ -73,7 +90,7 @@ class Mailbox:
         """All complete messages that have arrived; sets ``at_eof``. Never waits."""
         while not self.at_eof:
             try:
-                chunk = self._socket.recv(_CHUNK)
+                chunk = self._read()
             except BlockingIOError:
                 break
             except OSError:
@@ -82,6 +99,15 @@ class Mailbox:
                 self.at_eof = True
             self._incoming += chunk
         return self._split()
+
+    def _read(self) -> bytes:
+        if self.descriptors is None:
+            return self._socket.recv(_CHUNK)
+        chunk, descriptors, _, _ = socket.recv_fds(self._socket, _CHUNK, _DESCRIPTORS)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        self.descriptors += descriptors
+        return chunk
 
     def close(self) -> None:
         """Close this end; the other side reads end of file. Harmless when repeated."""

@@ -18,7 +18,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asgi_arbiter.config.errors import ArbiterError, ExitCode, InvalidSetting
+from asgi_arbiter.config.errors import ArbiterError, ExitCode
 
 from . import loops
 from .hooks import Hooks
@@ -26,6 +26,7 @@ from .listener import Listener
 from .mailbox import Mailbox
 from .orders import Dismissed, Orders
 from .phases import ServerPhase, ServerSnapshot
+from .preparation import Prepared, give_up_rights, set_title, settle_in
 from .pulse import PulseBoard, PulsePhase
 from .server import Server
 
@@ -39,8 +40,6 @@ __all__ = ["WorkerSpec", "run"]
 
 log = logging.getLogger("asgi_arbiter.worker")
 
-_NOT_FOR_APPLICATIONS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-"""What systemd told the arbiter; a program that the application starts must not take it for itself."""
 _FLUSH = 1.0
 
 
@@ -61,6 +60,8 @@ class WorkerSpec:
     arbiter_pid: int
     inherited: tuple[int, ...] = ()
     """Descriptors of the arbiter that the worker must close first: its mailboxes, wakeup pipe, notify socket."""
+    prepared: Prepared | None = None
+    """The application, if a mold has imported it."""
 
 
 def run(spec: WorkerSpec) -> ExitCode:
@@ -92,17 +93,22 @@ class _Worker:
         self._pulse = spec.board.writer(spec.slot)
         self._tls: ssl.SSLContext | None = None
         self._has_told_leaving = False
+        self._title = (
+            f"asgi-arbiter: worker {spec.number} gen {spec.generation} [{self.config.proc_name or self.config.app}]"
+        )
+        self._identity = f"worker={spec.number} gen={spec.generation} pid={os.getpid()}"
 
     def live(self) -> ExitCode:
         """Boot, serve, leave."""
+        prepared = self.spec.prepared
+        if prepared is not None:
+            # First of all, so that the arbiter never hears of the death of somebody whose birth it did not see.
+            self._mailbox.send({"kind": "born", "pid": os.getpid()})
         self._close_inherited()
         self._orders.listen_while_booting()
         self._orders.follow_the_arbiter()
         self._pulse.beat(phase=PulsePhase.BOOTING)
-        self._settle_in()
-        self._hooks.with_arbiter("post_fork")
-        self._give_up_rights()
-        app = self._load_application()
+        app = self._prepare() if prepared is None else self._take_over(prepared)
         self._orders.stop_interrupting()
         loops.run(lambda: self._serve(app), self.config.loop)
         return ExitCode.OK
@@ -115,33 +121,30 @@ class _Worker:
             except OSError:
                 pass  # closed already: the arbiter may name one twice
 
-    def _settle_in(self) -> None:
-        """Name, logs, environment, directory, mask."""
-        from asgi_arbiter.config import logs
-        from asgi_arbiter.config.envfile import load_environment
-        from asgi_arbiter.config.importer import prepare_path
-
+    def _prepare(self) -> ASGIApplication:
+        """Whatever a mold would have done."""
         spec, config = self.spec, self.config
-        _set_title(f"asgi-arbiter: worker {spec.number} gen {spec.generation} [{config.proc_name or config.app}]")
-        logs.configure(config, identity=f"worker={spec.number} gen={spec.generation} pid={os.getpid()}")
-        for name in _NOT_FOR_APPLICATIONS:
-            os.environ.pop(name, None)
-        if config.umask is not None:
-            os.umask(config.umask)
-        _change_directory(config.chdir)
-        load_environment(config)
-        prepare_path(config)
+        settle_in(config, title=self._title, identity=self._identity)
+        self._hooks.with_arbiter("post_fork")
+        # The kernel forgets the request for a signal at the arbiter's death when the identity changes.
+        self._tls, changed = give_up_rights(spec.config)
+        if changed:
+            self._orders.follow_the_arbiter()
+        return self._load_application()
 
-    def _give_up_rights(self) -> None:
-        """The TLS key is read before, since often only root may."""
-        from asgi_arbiter.config.tls import server_context
+    def _take_over(self, prepared: Prepared) -> ASGIApplication:
+        """Forked by a mold: the application is there, only who we are is new. What the application registered with
+        ``atexit`` before the fork is the mold's to run, once; as multiprocessing has it."""
+        from asgi_arbiter.config import logs
 
-        self._tls = server_context(self.config)
-        if self.config.user or self.config.group:
-            from . import privileges
-
-            if privileges.drop(self.config):
-                self._orders.follow_the_arbiter()
+        gc.enable()
+        atexit._clear()
+        set_title(self._title)
+        logs.rename(self._identity)
+        self._tls = prepared.tls
+        self._hooks.with_arbiter("post_fork")
+        self._hooks.with_worker("post_worker_init")
+        return prepared.app
 
     def _load_application(self) -> ASGIApplication:
         from asgi_arbiter.config.importer import load_application
@@ -217,18 +220,3 @@ class _Worker:
                 pass  # closed, or nobody reads it any more
         self._mailbox.flush(_FLUSH)
         return code
-
-
-def _change_directory(path: str) -> None:
-    try:
-        os.chdir(path or ".")
-    except OSError as error:
-        raise InvalidSetting(f'chdir: cannot enter "{path}": {(error.strerror or str(error)).lower()}') from None
-
-
-def _set_title(title: str) -> None:
-    try:
-        from setproctitle import setproctitle
-    except ImportError:
-        return
-    setproctitle(title)

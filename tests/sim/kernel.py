@@ -19,7 +19,7 @@ from asgi_arbiter.arbiter import events as ev
 from asgi_arbiter.arbiter.policy import Rules
 from asgi_arbiter.config.errors import ExitCode
 
-__all__ = ["HEALTHY", "Life", "SimKernel", "Worker"]
+__all__ = ["HEALTHY", "SOUND", "Cast", "Heir", "Life", "Molded", "SimKernel", "Worker"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,52 @@ class Life:
 
 
 HEALTHY = Life()
+
+
+@dataclass(frozen=True)
+class Cast:
+    """What a mold will do."""
+
+    boot: float = 0.3
+    """Until it has imported the application, or until its boot ends otherwise."""
+    boot_end: str = "ready"
+    """``ready``, ``failed``, ``crash`` or ``hang``."""
+    crash: float = math.inf
+    """After that: it dies."""
+    fork: float = 0.01
+    """From an order to a worker; ``inf``: it never obeys."""
+    leave: float = 0.01
+    """From SIGTERM to its exit."""
+    abort: float = 0.1
+    """From SIGABRT to its exit."""
+
+
+SOUND = Cast()
+
+
+@dataclass(frozen=True)
+class Heir:
+    """What a successor will do."""
+
+    boot: float = 1.0
+    boot_end: str = "ready"
+    """``ready``, ``refused`` (cannot be executed), ``crash`` or ``hang``."""
+    lead: float = 0.01
+    """From the offer to its answer; ``inf``: it dies instead."""
+    leave: float = 0.5
+
+
+@dataclass
+class Molded:
+    """A mold of the simulation."""
+
+    pid: int
+    generation: int
+    cast: Cast
+    ready: bool = False
+    orders: dict[int, act.Spawn] = field(default_factory=dict)
+    """By slot."""
+    signals: list[Signals] = field(default_factory=list)
 
 
 @dataclass
@@ -77,6 +123,8 @@ class SimKernel:
         loads: Iterator[Rules | str] | None = None,
         forks: Iterator[bool] | None = None,
         binds: Iterator[bool] | None = None,
+        casts: Iterator[Cast] | None = None,
+        heirs: Iterator[Heir] | None = None,
     ) -> None:
         self.time = 1000.0
         self.workers: dict[int, Worker] = {}
@@ -84,6 +132,11 @@ class SimKernel:
         self.loads = loads if loads is not None else itertools.repeat(Rules())
         self.forks = forks if forks is not None else itertools.repeat(True)
         self.binds = binds if binds is not None else itertools.repeat(True)
+        self.casts = casts if casts is not None else itertools.repeat(SOUND)
+        self.heirs = heirs if heirs is not None else itertools.repeat(Heir())
+        self.molds: dict[int, Molded] = {}
+        self.heir: tuple[int, Heir] | None = None
+        self.stepped_down = False
         self.pids = itertools.count(100)
         self.order = itertools.count()
         self.agenda: list[Happening] = []
@@ -134,8 +187,71 @@ class SimKernel:
         self.at(life.leave + life.drain, lambda: self._die(pid))
         return ev.WorkerReady(pid)
 
+    def _cast(self, order: act.SpawnMold) -> Molded:
+        mold = Molded(next(self.pids), order.generation, next(self.casts))
+        self.molds[mold.pid] = mold
+        cast, pid = mold.cast, mold.pid
+        if cast.boot_end == "ready":
+            self.at(cast.boot, lambda: self._become_mold(mold))
+        elif cast.boot_end == "failed":
+            failure = ev.MoldFailed(pid, ExitCode.APP_IMPORT, "no module named 'mian'", "Traceback ...")
+            self.at(cast.boot, lambda: failure if pid in self.molds else None)
+            self.at(cast.boot + 0.01, lambda: self._die(pid, code=4))
+        elif cast.boot_end == "crash":
+            self.at(cast.boot, lambda: self._die(pid, signal=11))
+        return mold
+
+    def _become_mold(self, mold: Molded) -> ev.Event | None:
+        if mold.pid not in self.molds:
+            return None
+        mold.ready = True
+        self.at(mold.cast.crash, lambda: self._die(mold.pid, signal=9))
+        return ev.MoldReady(mold.pid, ("1 thread runs",))
+
+    def _order(self, mold: Molded, order: act.Spawn) -> ev.Event:
+        mold.orders[order.slot] = order
+        self.at(mold.cast.fork, lambda: self._molded(mold, order))
+        return ev.SpawnOrdered(order.slot, order.number, order.generation, mold.pid)
+
+    def _molded(self, mold: Molded, order: act.Spawn) -> ev.Event | None:
+        if mold.orders.pop(order.slot, None) is None:
+            return None
+        if not next(self.forks):
+            return ev.SpawnFailed(order.generation, "Resource temporarily unavailable", order.slot)
+        worker = self._birth(order)
+        return ev.Spawned(worker.pid, worker.slot, worker.number, worker.generation)
+
+    def _inherit(self) -> ev.Event:
+        heir, pid = next(self.heirs), next(self.pids)
+        if heir.boot_end == "refused":
+            return ev.SuccessorRefused("No such file or directory")
+        self.heir = (pid, heir)
+        if heir.boot_end == "ready":
+            self.at(heir.boot, lambda: ev.SuccessorReady(pid) if self._is_heir(pid) else None)
+        elif heir.boot_end == "crash":
+            self.at(heir.boot, lambda: self._die(pid, code=4))
+        return ev.SuccessorStarted(pid)
+
+    def _is_heir(self, pid: int) -> bool:
+        return self.heir is not None and self.heir[0] == pid
+
+    def _offer(self, pid: int) -> ev.Event:
+        if self.heir is not None and self._is_heir(pid):
+            lead = self.heir[1].lead
+            if lead < math.inf:
+                self.at(lead, lambda: ev.SuccessorLeads(pid, ("127.0.0.1:8000",)) if self._is_heir(pid) else None)
+            else:
+                self.at(0.01, lambda: self._die(pid, signal=9))
+        return ev.LeadOffered(pid)
+
     def _die(self, pid: int, code: int = 0, signal: int = 0) -> ev.Event | None:
-        if self.workers.pop(pid, None) is None:
+        if self._is_heir(pid):
+            self.heir = None
+        elif (mold := self.molds.pop(pid, None)) is not None:
+            for order in mold.orders.values():
+                self.send(0.0, ev.SpawnFailed(order.generation, "its mold has ended", order.slot))
+            mold.orders.clear()
+        elif self.workers.pop(pid, None) is None:
             return None
         self.reaped.add(pid)
         return ev.ChildExited(pid, code, signal)
@@ -187,11 +303,19 @@ class SimKernel:
 
     def _do(self, action: act.Action) -> list[ev.Event]:
         match action:
+            case act.Spawn(mold=mold) if mold:
+                if mold not in self.molds:
+                    return [ev.SpawnFailed(action.generation, "its mold has ended", action.slot)]
+                return [self._order(self.molds[mold], action)]
             case act.Spawn(generation=generation):
                 if not next(self.forks):
                     return [ev.SpawnFailed(generation, "Resource temporarily unavailable")]
                 worker = self._birth(action)
                 return [ev.Spawned(worker.pid, worker.slot, worker.number, worker.generation)]
+            case act.SpawnMold(generation=generation):
+                if not next(self.forks):
+                    return [ev.SpawnFailed(generation, "Resource temporarily unavailable")]
+                return [ev.MoldSpawned(self._cast(action).pid, generation)]
             case act.Signal(pid, signal, reason):
                 self._deliver(pid, signal)
                 return [ev.Signalled(pid, signal, reason)]
@@ -214,9 +338,38 @@ class SimKernel:
                 return [ev.Notified(notice)]
             case act.PetWatchdog():
                 return [ev.WatchdogPetted()]
+        return self._succeed(action)
+
+    def _succeed(self, action: act.Action) -> list[ev.Event]:
+        match action:
+            case act.StartSuccessor():
+                return [self._inherit()]
+            case act.OfferLead(pid):
+                return [self._offer(pid)]
+            case act.DismissSuccessor(pid):
+                if self.heir is not None and self._is_heir(pid):
+                    self.at(self.heir[1].leave, lambda: self._die(pid))
+                return [ev.SuccessorDismissed(pid)]
+            case act.StepDown(pid):
+                self.stepped_down = True
+                return [ev.SteppedDown(pid)]
+            case act.ReportReadiness():
+                return [ev.ReadinessReported()]
+            case act.TakeLead():
+                return [ev.LeadTaken()]
         raise AssertionError(action)
 
     def _deliver(self, pid: int, signal: Signals) -> None:
+        if self._is_heir(pid):
+            assert signal is Signals.SIGKILL
+            self.at(0.001, lambda: self._die(pid, signal=9))
+            return
+        mold = self.molds.get(pid)
+        if mold is not None:
+            mold.signals.append(signal)
+            delay = {Signals.SIGTERM: mold.cast.leave, Signals.SIGABRT: mold.cast.abort}.get(signal, 0.001)
+            self.at(delay, lambda: self._die(pid, signal=0 if signal is Signals.SIGTERM else int(signal)))
+            return
         worker = self.workers.get(pid)
         if worker is None:
             return

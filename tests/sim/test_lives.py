@@ -18,9 +18,9 @@ from asgi_arbiter.arbiter.fleet import Fleet
 from asgi_arbiter.arbiter.plan import plan
 from asgi_arbiter.arbiter.policy import Rules, board_slots
 from asgi_arbiter.arbiter.signals import Order
-from asgi_arbiter.arbiter.states import LEAVING, TESTING, GenerationState, Phase, WorkerState
+from asgi_arbiter.arbiter.states import LEAVING, TESTING, GenerationState, MoldState, Phase, WorkerState
 from asgi_arbiter.arbiter.turn import turn
-from tests.sim.kernel import HEALTHY, Life, SimKernel
+from tests.sim.kernel import HEALTHY, SOUND, Cast, Heir, Life, SimKernel
 
 _ONCE = (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGABRT, Signals.SIGKILL)
 
@@ -36,6 +36,7 @@ class Watch:
         self.fleet = Fleet(None, rules, now=kernel.now(), slots=slots, addresses=("http://127.0.0.1:8000",))  # type: ignore[arg-type]
         self.finish: act.Finish | None = None
         self.ended: set[int] = set()
+        self.molds: list[tuple[float, int]] = []
         self.turns = 0
         kernel.after_action = self.check_action
 
@@ -64,20 +65,52 @@ class Watch:
         assert self.finish is None
         if isinstance(action, act.Signal):
             assert action.pid not in self.kernel.reaped, "a signal to a pid that was reaped"
-            sent = Counter(self.kernel.workers[action.pid].signals)
+            child = self.kernel.workers.get(action.pid) or self.kernel.molds.get(action.pid)
+            sent = Counter(child.signals if child is not None else ())
             assert all(sent[signal] <= 1 for signal in _ONCE), sent
+        if isinstance(action, act.Spawn):
+            self.check_origin(action)
+        if isinstance(action, act.SpawnMold):
+            self.molds.append((self.kernel.time, action.generation))
+            current = [time for time, number in self.molds if number == action.generation]
+            assert len([time for time in current if time > self.kernel.time - 10.0]) <= 10, "a storm of forks"
+
+    def check_origin(self, action: act.Spawn) -> None:
+        """With ``--preload``, workers are forked by the mold of their own generation and by nobody else."""
+        if not self.fleet.generations[action.generation].rules.preload_app:
+            assert action.mold == 0
+            return
+        mold = self.kernel.molds.get(action.mold)
+        if mold is not None:  # else it has just died and nobody knows yet
+            assert mold.generation == action.generation
+            assert mold.ready and not mold.signals
+
+    def check_molds(self) -> None:
+        fleet = self.fleet
+        assert set(fleet.molds) == set(self.kernel.molds)
+        for mold in fleet.molds.values():
+            generation = fleet.generations[mold.generation]
+            assert generation.is_open or not mold.is_alive, "a mold without a generation to work for"
+            assert mold.is_alive or mold.deadline is not None or mold.state is MoldState.KILLED
+        alive = Counter(mold.generation for mold in fleet.molds.values() if mold.is_alive)
+        assert all(count == 1 for count in alive.values())
+        known = {(request.mold, request.slot) for request in fleet.requests.values() if request.mold in fleet.molds}
+        assert known <= {(mold.pid, slot) for mold in self.kernel.molds.values() for slot in mold.orders}
 
     def check_turn(self) -> None:
         fleet, now = self.fleet, self.kernel.now()
         assert fleet.contradictions == []
         if self.finish is not None:
             assert not fleet.handles and not self.kernel.workers
+            assert not fleet.molds and not self.kernel.molds and not fleet.requests
+            assert self.kernel.heir is None or self.kernel.stepped_down
             return
         assert plan(fleet, now) == plan(fleet, now) == [], "a turn left something undone"
         deadline = fleet.next_deadline()
         assert deadline is None or deadline > now, "the machine would spin"
         assert set(fleet.handles) == set(self.kernel.workers)
         self.check_workers()
+        self.check_molds()
         self.check_generations()
 
     def check_workers(self) -> None:
@@ -86,9 +119,9 @@ class Watch:
             if handle.state in LEAVING:
                 assert handle.reason is not None
                 assert handle.deadline is not None or handle.state is WorkerState.KILLED
-        slots = [handle.slot for handle in fleet.handles.values()]
+        slots = [handle.slot for handle in fleet.handles.values()] + list(fleet.requests)
         assert len(slots) == len(set(slots))
-        names = [(handle.generation, handle.number) for handle in fleet.handles.values()]
+        names = [(each.generation, each.number) for each in (*fleet.handles.values(), *fleet.requests.values())]
         assert len(names) == len(set(names))
 
     def check_generations(self) -> None:
@@ -124,6 +157,22 @@ calm_lives = st.builds(
     retire=st.sampled_from([math.inf] * 3 + [0.0, 2.0, 10.0]),
     drain=st.sampled_from([0.0, 0.2, 3.0, math.inf]),
 )
+casts = st.builds(
+    Cast,
+    boot=st.sampled_from([0.05, 0.3, 4.0]),
+    boot_end=st.sampled_from(["ready"] * 8 + ["failed", "crash", "hang"]),
+    crash=st.sampled_from([math.inf] * 4 + [0.0, 0.5, 5.0]),
+    fork=st.sampled_from([0.01, 0.01, 0.5, math.inf]),
+    leave=st.sampled_from([0.01, 0.2, math.inf]),
+    abort=st.sampled_from([0.1, math.inf]),
+)
+heirs = st.builds(
+    Heir,
+    boot=st.sampled_from([0.1, 1.0, 6.0]),
+    boot_end=st.sampled_from(["ready", "ready", "ready", "refused", "crash", "hang"]),
+    lead=st.sampled_from([0.01, 0.01, 0.3, math.inf]),
+    leave=st.sampled_from([0.0, 0.5, math.inf]),
+)
 all_rules = st.builds(
     Rules,
     workers=st.integers(1, 5),
@@ -137,6 +186,7 @@ all_rules = st.builds(
     recycle_surge=st.integers(1, 2),
     max_restarts=st.sampled_from([0, 3, 10]),
     reload=st.sampled_from([False, False, False, True]),
+    preload_app=st.booleans(),
 )
 requests = st.sampled_from(
     [
@@ -184,6 +234,8 @@ def _endless(first: list[Life], chance: random.Random) -> itertools.chain[Life]:
     first=st.lists(lives, min_size=1, max_size=12),
     forks=st.lists(st.sampled_from([True, True, True, False]), min_size=1, max_size=8),
     binds=st.lists(st.sampled_from([True, True, False]), min_size=1, max_size=4),
+    molds=st.lists(casts, min_size=1, max_size=4),
+    successors=st.lists(heirs, min_size=1, max_size=3),
     story=st.lists(st.tuples(delays, wild), max_size=10),
     seed=st.integers(0, 2**16),
 )
@@ -194,6 +246,8 @@ def test_whatever_happens_the_invariants_hold_and_the_service_stops(
     first: list[Life],
     forks: list[bool],
     binds: list[bool],
+    molds: list[Cast],
+    successors: list[Heir],
     story: list[tuple[float, ev.Event | str]],
     seed: int,
 ) -> None:
@@ -204,6 +258,8 @@ def test_whatever_happens_the_invariants_hold_and_the_service_stops(
         itertools.cycle(others),
         itertools.cycle([*forks, True]),
         itertools.cycle(binds),
+        itertools.chain([SOUND] * booted, itertools.cycle([*molds, SOUND])),
+        itertools.cycle(successors),
     )
     watch = Watch(kernel, rules)
     for delay, happening in story:
@@ -213,7 +269,7 @@ def test_whatever_happens_the_invariants_hold_and_the_service_stops(
         if happening == "pause":
             kernel.pause = 25.0
         elif isinstance(happening, str):
-            pids = list(kernel.workers)
+            pids = [*kernel.molds, *kernel.workers]
             for pid in pids[: 1 if happening == "kill one" else len(pids)]:
                 kernel.kill(pid)
         else:

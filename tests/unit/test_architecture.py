@@ -39,6 +39,8 @@ ONLY_IN_EFFECTS = {
     "execlp",
     "execlpe",
 }
+MAY_MAKE_PROCESSES = {"arbiter/effects.py", "arbiter/forks.py"}
+"""``forks`` is apart from ``effects`` because a mold forks workers too, in a process that has no effects."""
 WALL_CLOCK_ALLOWED = {"config/access.py", "config/atoms.py", "config/logformat.py", "worker/ticker.py"}
 """Formatting of log lines and of the Date header; everywhere else time is monotonic."""
 
@@ -98,11 +100,11 @@ def calls_of_os(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, alias.name) for alias in node.names)
 
 
-def test_processes_are_made_signalled_and_reaped_in_effects_alone() -> None:
+def test_processes_are_made_signalled_and_reaped_in_effects_and_forks_alone() -> None:
     wrong = [
         f"{name}:{line} os.{call}"
         for _, name, tree in sources()
-        if name != "arbiter/effects.py"
+        if name not in MAY_MAKE_PROCESSES
         for line, call in calls_of_os(tree)
         if call in ONLY_IN_EFFECTS
     ]

@@ -26,7 +26,7 @@ from asgi_arbiter.arbiter.policy import Rules
 from asgi_arbiter.arbiter.signals import Order
 from asgi_arbiter.arbiter.states import Reason
 from asgi_arbiter.config import Config
-from asgi_arbiter.config.errors import BindError, ExitCode, InvalidSetting
+from asgi_arbiter.config.errors import BindError, InvalidSetting
 from asgi_arbiter.worker.mailbox import open_pair
 from asgi_arbiter.worker.pulse import PulseBoard, PulsePhase
 
@@ -300,49 +300,6 @@ def test_a_worker_closes_every_end_that_is_not_its_own(rig: Rig) -> None:
     private = rig.effects._private()
     mailboxes = {child.mailbox.fileno() for child in rig.effects._children.values()}
     assert mailboxes | {rig.effects._wakeup.reader, rig.effects._wakeup.writer} == set(private)
-
-
-# The child's side
-
-
-class Ended(BaseException):
-    pass
-
-
-@pytest.fixture
-def ending(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    codes: list[int] = []
-
-    def end(code: int) -> None:
-        codes.append(code)
-        raise Ended
-
-    monkeypatch.setattr(module.os, "_exit", end)
-    return codes
-
-
-def test_a_child_ends_with_its_code_and_never_returns(ending: list[int]) -> None:
-    with pytest.raises(Ended):
-        module._live(lambda: 5, ())
-    assert ending == [5]
-
-
-def test_nothing_that_a_child_raises_escapes(ending: list[int], caplog: pytest.LogCaptureFixture) -> None:
-    def fail() -> int:
-        raise SystemExit(3)
-
-    with pytest.raises(Ended):
-        module._live(fail, ())
-    assert ending == [ExitCode.FAILED]
-
-
-def test_a_child_closes_what_it_must_not_keep(ending: list[int]) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    with pytest.raises(Ended):
-        module._live(lambda: 0, (writer,))
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.close(writer)
 
 
 # Small things

@@ -7,8 +7,9 @@ import typing
 
 import pytest
 
-from asgi_arbiter.arbiter import events, reloading, stopping, supervision
+from asgi_arbiter.arbiter import children, events, molding, reloading, stopping, succession, supervision
 
+MODULES = (supervision, molding, reloading, stopping, succession, children)
 FACTS = [getattr(events, name) for name in events.__all__ if name != "Event"]
 
 
@@ -24,5 +25,5 @@ def test_the_union_names_every_fact() -> None:
 
 
 def test_every_fact_has_exactly_one_observer() -> None:
-    observers = [*supervision.OBSERVERS, *reloading.OBSERVERS, *stopping.OBSERVERS]
+    observers = [observed for module in MODULES for observed in module.OBSERVERS]
     assert sorted(observers, key=repr) == sorted(FACTS, key=repr)

@@ -39,6 +39,6 @@ def test_every_transition_is_drawn_and_listed() -> None:
 
 def test_each_diagram_begins_and_ends() -> None:
     text = reference.states()
-    assert text.count("```mermaid") == 3
+    assert text.count("```mermaid") == 6
     assert "    [*] --> BOOTING" in text and "    [*] --> PROPOSED" in text and "    [*] --> STARTING" in text
     assert "    GONE --> [*]" in text and "    RETIRED --> [*]" in text and "    STOPPED --> [*]" in text

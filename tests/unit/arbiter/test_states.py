@@ -13,14 +13,23 @@ from asgi_arbiter.arbiter.states import (
     CAPACITY,
     GENERATION_TABLE,
     LEAVING,
+    MOLD_TABLE,
     PHASE_TABLE,
     SHUTTING_DOWN,
     SPAWNING,
+    SUCCESSOR_TABLE,
+    TENURE_TABLE,
     WORKER_TABLE,
     GenerationFact,
     GenerationState,
+    MoldFact,
+    MoldState,
     Phase,
     PhaseFact,
+    SuccessorFact,
+    SuccessorState,
+    Tenure,
+    TenureFact,
     WorkerFact,
     WorkerState,
 )
@@ -36,6 +45,11 @@ TABLES = [
         {GenerationState.RETIRED},
         id="generation",
     ),
+    pytest.param(MOLD_TABLE, MoldState, MoldFact, MoldState.IMPORTING, {MoldState.GONE}, id="mold"),
+    pytest.param(
+        SUCCESSOR_TABLE, SuccessorState, SuccessorFact, SuccessorState.BOOTING, {SuccessorState.GONE}, id="successor"
+    ),
+    pytest.param(TENURE_TABLE, Tenure, TenureFact, Tenure.APPRENTICE, {Tenure.RETIRED}, id="tenure"),
     pytest.param(PHASE_TABLE, Phase, PhaseFact, Phase.STARTING, {Phase.STOPPED}, id="arbiter"),
 ]
 

@@ -113,6 +113,8 @@ def test_a_reload_fills_an_emptied_daemon() -> None:
     assert story.fleet.wish == 2
 
 
-def test_an_upgrade_in_place_says_that_it_is_not_available() -> None:
-    story = Story.serving(workers=1).signal(Order.UPGRADE)
-    assert story.said("signal_ignored") and story.orders() == []
+def test_a_successor_that_is_relieved_stops_once() -> None:
+    story = Story.serving(workers=1, leads=False).see(ev.Relieved())
+    assert story.fleet.phase is Phase.DRAINING
+    story.later(5).see(ev.Relieved())
+    assert story.fleet.phase is Phase.DRAINING

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from asgi_arbiter.config.errors import AppImportError, ExitCode, InvalidSetting
+from asgi_arbiter.config import logs
+from asgi_arbiter.config.errors import AppImportError, ExitCode
 from asgi_arbiter.config.settings import Config
-from asgi_arbiter.worker import process
+from asgi_arbiter.worker import process as module
 from asgi_arbiter.worker.mailbox import Mailbox, open_pair
 from asgi_arbiter.worker.orders import Dismissed, Orders
 from asgi_arbiter.worker.phases import ServerPhase, ServerSnapshot
+from asgi_arbiter.worker.preparation import Prepared
 from asgi_arbiter.worker.process import WorkerSpec, _Worker, run
 from asgi_arbiter.worker.pulse import PulseBoard, PulsePhase
 
@@ -170,7 +172,21 @@ def test_a_limit_reached_is_told_and_handed_to_the_hook(
     assert heard == [(3, "memory")]
 
 
-def test_a_directory_that_cannot_be_entered_is_one_line() -> None:
-    with pytest.raises(InvalidSetting, match=r'^chdir: cannot enter "/nowhere": no such file or directory$'):
-        process._change_directory("/nowhere")
-    process._change_directory("")
+def test_a_worker_from_a_mold_has_the_application_and_a_name_of_its_own(
+    spec: WorkerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    did: list[Any] = []
+    monkeypatch.setattr(gc, "enable", lambda: did.append("collector on"))
+    monkeypatch.setattr(atexit, "_clear", lambda: did.append("atexit emptied"))
+    monkeypatch.setattr(logs, "rename", did.append)
+    monkeypatch.setattr(module, "set_title", did.append)
+    app, tls = object(), object()
+    worker = _Worker(spec)
+    assert worker._take_over(Prepared(app, tls)) is app  # type: ignore[arg-type]
+    assert worker._tls is tls
+    assert did == [
+        "collector on",
+        "atexit emptied",
+        "asgi-arbiter: worker 3 gen 2 [main:app]",
+        f"worker=3 gen=2 pid={os.getpid()}",
+    ]

@@ -1,0 +1,133 @@
+"""Forking and executing: the few lines after which there are two of us, or another program.
+
+Lent to the rest by ``effects``; it is a file of its own because a mold forks too, in a process that has no effects. Rules:
+signals are blocked across a fork and let in again on both sides, so that none is lost and none runs a handler of the
+wrong process; a child never returns into its parent's code.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from signal import Signals
+from typing import NoReturn
+
+from asgi_arbiter.config import logs
+from asgi_arbiter.config.errors import ExitCode
+from asgi_arbiter.worker.orders import Dismissed
+
+from . import signals
+
+__all__ = ["adopt_orphans", "fork", "fork_and_execute", "fork_twice"]
+
+log = logging.getLogger("asgi_arbiter.arbiter")
+
+_PR_SET_CHILD_SUBREAPER = 36
+_INSTANT = 0.0005
+_HARMLESS = (Signals.SIGHUP, Signals.SIGUSR1, Signals.SIGUSR2, Signals.SIGTTIN, Signals.SIGTTOU, Signals.SIGWINCH)
+"""What somebody may send to the whole group while the new program has no handlers yet; by default most of them kill."""
+
+
+def fork(live: Callable[[], int], inherited: Sequence[int] = ()) -> int:
+    """Fork a child that closes ``inherited``, does ``live`` and ends with what that returns; ``live`` lets signals in
+    when it can. The child's pid. Raises ``OSError``."""
+    logs.flush()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _live(live, inherited)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
+
+
+def fork_twice(live: Callable[[], int]) -> None:
+    """Fork a grandchild; the child between ends at once, so that the grandchild becomes the child of whoever adopts
+    orphans: the arbiter. ``live`` begins when that has happened. Raises ``OSError`` if either fork fails."""
+    logs.flush()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        between = os.fork()
+        if between == 0:
+            _fork_and_end(live)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        _, status = os.waitpid(between, 0)
+    except ChildProcessError:
+        return  # the application ignores SIGCHLD, so the kernel has reaped it
+    code = os.waitstatus_to_exitcode(status)
+    if code != 0:
+        code = code if code > 0 else errno.EAGAIN
+        raise OSError(code, os.strerror(code))
+
+
+def _fork_and_end(live: Callable[[], int]) -> NoReturn:
+    between, code = os.getpid(), errno.EAGAIN
+    try:
+        if os.fork() == 0:
+            while os.getppid() == between:
+                time.sleep(
+                    _INSTANT
+                )  # its exit is under way; a request for a signal at our parent's death is for the next
+            _live(live, ())
+        code = 0
+    except OSError as error:
+        code = error.errno or code
+    finally:
+        os._exit(code)
+
+
+def _live(live: Callable[[], int], inherited: Sequence[int]) -> NoReturn:
+    """The child's whole life. It never returns into its parent's code."""
+    code: int = ExitCode.FAILED
+    try:
+        for fd in inherited:
+            os.close(fd)
+        code = live()
+    except Dismissed:
+        code = ExitCode.OK  # told to leave at the very moment in which it was leaving anyway
+    except BaseException:  # nothing may escape into the parent's stack
+        log.exception("a child failed in an unforeseen way", extra={"event": "child_failed"})
+    finally:
+        os._exit(code)
+
+
+def adopt_orphans() -> None:
+    """Let the kernel give us the orphans among our descendants (Linux, PR_SET_CHILD_SUBREAPER in prctl(2))."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def fork_and_execute(
+    arguments: Sequence[str], environment: Mapping[str, str], directory: str, kept: Sequence[int]
+) -> int:
+    """Start another program with the descriptors ``kept``, beside the standard streams. Its pid.
+
+    Raises:
+        OSError: no process can be made. A program that cannot be executed is a child that ends with code 1.
+    """
+
+    def become() -> int:
+        signals.restore()
+        for number in _HARMLESS:
+            signal.signal(number, signal.SIG_IGN)
+        for fd in kept:
+            os.set_inheritable(fd, True)
+        os.chdir(directory)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        try:
+            os.execvpe(arguments[0], list(arguments), environment)
+        except OSError as error:
+            log.error("cannot execute %s: %s", arguments[0], error.strerror, extra={"event": "upgrade_not_executed"})
+        return ExitCode.FAILED
+
+    return fork(become)

@@ -1,0 +1,141 @@
+"""Forking, with the kernel's calls replaced: nothing here forks, and nothing ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+from typing import Any
+
+import pytest
+
+from asgi_arbiter.arbiter import forks as module
+from asgi_arbiter.config.errors import ExitCode
+
+
+class Ended(BaseException):
+    pass
+
+
+@pytest.fixture
+def ending(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    codes: list[int] = []
+
+    def end(code: int) -> None:
+        codes.append(code)
+        raise Ended
+
+    monkeypatch.setattr(module.os, "_exit", end)
+    return codes
+
+
+def test_a_child_ends_with_its_code_and_never_returns(ending: list[int]) -> None:
+    with pytest.raises(Ended):
+        module._live(lambda: 5, ())
+    assert ending == [5]
+
+
+def test_nothing_that_a_child_raises_escapes(ending: list[int], caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> int:
+        raise SystemExit(3)
+
+    with pytest.raises(Ended):
+        module._live(fail, ())
+    assert ending == [ExitCode.FAILED]
+
+
+def test_a_child_closes_what_it_must_not_keep(ending: list[int]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(Ended):
+        module._live(lambda: 0, (writer,))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(writer)
+
+
+def test_signals_are_blocked_while_there_are_two_of_us_and_let_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    masks: list[Any] = []
+
+    def fork() -> int:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        return 4711
+
+    monkeypatch.setattr(module.os, "fork", fork)
+    assert module.fork(lambda: 0) == 4711
+    assert signal.SIGTERM in masks[0]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+@pytest.mark.parametrize("status", [0, errno.EAGAIN << 8, signal.SIGKILL])
+def test_the_parent_of_a_grandchild_learns_how_the_second_fork_went(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.os, "fork", lambda: 4711)
+    monkeypatch.setattr(module.os, "waitpid", lambda pid, options: (pid, status))
+    if status == 0:
+        module.fork_twice(lambda: 0)
+        return
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        module.fork_twice(lambda: 0)
+
+
+def test_a_child_that_somebody_else_reaped_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(pid: int, options: int) -> tuple[int, int]:
+        raise ChildProcessError
+
+    monkeypatch.setattr(module.os, "fork", lambda: 4711)
+    monkeypatch.setattr(module.os, "waitpid", gone)
+    module.fork_twice(lambda: 0)
+
+
+@pytest.mark.parametrize(("second", "code"), [(4712, 0), (errno.ENOMEM, errno.ENOMEM)])
+def test_the_one_between_ends_at_once(
+    second: int, code: int, ending: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fork() -> int:
+        if code:
+            raise OSError(code, "no")
+        return second
+
+    monkeypatch.setattr(module.os, "fork", fork)
+    with pytest.raises(Ended):
+        module._fork_and_end(lambda: 0)
+    assert ending == [code]
+
+
+def test_a_grandchild_begins_to_live_when_the_one_between_is_gone(
+    ending: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parents = iter([os.getpid(), os.getpid(), 1])
+    monkeypatch.setattr(module.os, "fork", lambda: 0)
+    monkeypatch.setattr(module.os, "getppid", lambda: next(parents))
+    with pytest.raises(Ended):
+        module._fork_and_end(lambda: 7)
+    assert ending[0] == 7
+    assert next(parents, None) is None
+
+
+def test_a_program_is_executed_with_its_sockets_and_without_our_handlers(
+    ending: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed: list[Any] = []
+    handlers = {number: signal.getsignal(number) for number in module._HARMLESS}
+    monkeypatch.setattr(module.signals, "restore", lambda: executed.append("restored"))
+    monkeypatch.setattr(module.os, "fork", lambda: 0)
+    monkeypatch.setattr(module.os, "chdir", executed.append)
+    monkeypatch.setattr(module.os, "execvpe", lambda *given: executed.append(given))
+    ours, theirs = socket.socketpair()
+    try:
+        with ours, theirs, pytest.raises(Ended):
+            try:
+                module.fork_and_execute(("python", "-V"), {"A": "b"}, "/srv", (theirs.fileno(),))
+            finally:
+                assert os.get_inheritable(theirs.fileno())
+                assert not os.get_inheritable(ours.fileno())
+                assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert executed == ["restored", "/srv", ("python", ["python", "-V"], {"A": "b"})]
