@@ -24,8 +24,6 @@ from signal import Signals
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .testimony import Testimony
-
 if TYPE_CHECKING:
     import asyncio
 
@@ -48,6 +46,7 @@ _IGNORED = (
 )
 _LIFESPAN = 60.0
 """Seconds for an orphan's lifespan shutdown where the setting has no limit."""
+_STDERR = 2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -65,7 +64,6 @@ class Orders:
         self._is_dismissed = False
         self._server: Server | None = None
         self._word_timer: asyncio.TimerHandle | None = None
-        self._testimony = Testimony()
 
     # While booting
 
@@ -125,7 +123,6 @@ class Orders:
         """From now on orders go to ``server``, as events of ``loop``."""
         self._server = server
         self._loop = loop
-        self._testimony.describe = server.describe
         handlers: dict[Signals, Callable[[], None]] = {
             Signals.SIGTERM: self._on_term,
             Signals.SIGQUIT: self._on_quit,
@@ -143,7 +140,6 @@ class Orders:
 
     def detach(self) -> None:
         """The server has ended: what comes now is too late to matter."""
-        self._testimony.describe = None
         self._loop.remove_reader(self._mailbox.fileno())
         for number in (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGUSR1):
             self._loop.remove_signal_handler(number)
@@ -195,9 +191,13 @@ class Orders:
     # Evidence
 
     def _prepare_evidence(self) -> None:
-        self._testimony.begin(self._mailbox)
+        """Stacks of all threads to standard error: at a crash, at SIGABRT, and on demand at SIGUSR2. faulthandler writes
+        them in the signal handler itself, hence also while the loop is blocked."""
+        faulthandler.enable(_STDERR, all_threads=True)
+        faulthandler.register(Signals.SIGUSR2, _STDERR, all_threads=True)
         if self._hooks.has("worker_abort"):
-            self._testimony.before(Signals.SIGABRT, self._on_abort)
+            signal.signal(Signals.SIGABRT, self._on_abort)
+            faulthandler.register(Signals.SIGABRT, _STDERR, all_threads=True, chain=True)
 
     def _on_abort(self, _number: int, _frame: FrameType | None) -> None:
         self._hooks.with_worker("worker_abort")
