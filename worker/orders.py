@@ -24,6 +24,8 @@ from signal import Signals
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from .witness import Witness
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -46,7 +48,6 @@ _IGNORED = (
 )
 _LIFESPAN = 60.0
 """Seconds for an orphan's lifespan shutdown where the setting has no limit."""
-_STDERR = 2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -64,6 +65,7 @@ class Orders:
         self._is_dismissed = False
         self._server: Server | None = None
         self._word_timer: asyncio.TimerHandle | None = None
+        self._witness = Witness()
 
     # While booting
 
@@ -123,6 +125,7 @@ class Orders:
         """From now on orders go to ``server``, as events of ``loop``."""
         self._server = server
         self._loop = loop
+        self._witness.describe = server.describe
         handlers: dict[Signals, Callable[[], None]] = {
             Signals.SIGTERM: self._on_term,
             Signals.SIGQUIT: self._on_quit,
@@ -140,6 +143,7 @@ class Orders:
 
     def detach(self) -> None:
         """The server has ended: what comes now is too late to matter."""
+        self._witness.describe = None
         self._loop.remove_reader(self._mailbox.fileno())
         for number in (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGUSR1):
             self._loop.remove_signal_handler(number)
@@ -191,13 +195,9 @@ class Orders:
     # Evidence
 
     def _prepare_evidence(self) -> None:
-        """Stacks of all threads to standard error: at a crash, at SIGABRT, and on demand at SIGUSR2. faulthandler writes
-        them in the signal handler itself, hence also while the loop is blocked."""
-        faulthandler.enable(_STDERR, all_threads=True)
-        faulthandler.register(Signals.SIGUSR2, _STDERR, all_threads=True)
+        self._witness.begin(self._mailbox)
         if self._hooks.has("worker_abort"):
-            signal.signal(Signals.SIGABRT, self._on_abort)
-            faulthandler.register(Signals.SIGABRT, _STDERR, all_threads=True, chain=True)
+            self._witness.before(Signals.SIGABRT, self._on_abort)
 
     def _on_abort(self, _number: int, _frame: FrameType | None) -> None:
         self._hooks.with_worker("worker_abort")

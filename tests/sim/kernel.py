@@ -320,7 +320,8 @@ class SimKernel:
                 self._deliver(pid, signal)
                 return [ev.Signalled(pid, signal, reason)]
             case act.Examine(pid):
-                return [ev.Examined(pid, "blocked in a system call")]
+                self.send(0.05, ev.WorkerTestified(pid, "Thread 1"))
+                return [ev.Examined(pid, "blocked in a system call", will_tell=True)]
             case act.LoadConfig():
                 loaded: Any = next(self.loads)
                 return [ev.ConfigRejected(loaded) if isinstance(loaded, str) else ev.ConfigLoaded(None, loaded)]  # type: ignore[arg-type]

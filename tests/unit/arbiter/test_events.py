@@ -7,9 +7,9 @@ import typing
 
 import pytest
 
-from asgi_arbiter.arbiter import children, events, molding, reloading, stopping, succession, supervision
+from asgi_arbiter.arbiter import children, events, hearing, molding, reloading, stopping, succession, supervision
 
-MODULES = (supervision, molding, reloading, stopping, succession, children)
+MODULES = (supervision, hearing, molding, reloading, stopping, succession, children)
 FACTS = [getattr(events, name) for name in events.__all__ if name != "Event"]
 
 

@@ -11,11 +11,11 @@ from asgi_arbiter.arbiter.evidence import examine
 
 
 def test_we_ourselves_are_running() -> None:
-    assert examine(os.getpid()) == "it is burning CPU"
+    assert examine(os.getpid()) == ("it is burning CPU", True)
 
 
 def test_a_process_that_is_gone_is_no_error() -> None:
-    assert examine(2**22 + 5).startswith("cannot be examined")
+    assert examine(2**22 + 5)[0].startswith("cannot be examined")
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,6 @@ def test_a_process_that_is_gone_is_no_error() -> None:
 )
 def test_each_status_is_half_a_sentence(monkeypatch: pytest.MonkeyPatch, status: str, words: str) -> None:
     monkeypatch.setattr(psutil.Process, "status", lambda self: status)
-    assert words in examine(os.getpid())
+    text, can_tell = examine(os.getpid())
+    assert words in text
+    assert can_tell is (words not in ("SIGSTOP", "ended"))

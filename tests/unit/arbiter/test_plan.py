@@ -145,7 +145,7 @@ def test_a_drain_that_takes_too_long_is_ended_by_a_kill() -> None:
     story.signal(Order.FEWER).obey()
     (leaving,) = story.pids(WorkerState.DRAINING)
     assert story.signals(story.later(34.9).orders()) == []
-    assert story.signals(story.later(0.1).orders()) == [(leaving, Signals.SIGKILL, Reason.SURPLUS)]
+    assert story.signals(story.later(0.1).obey()) == [(leaving, Signals.SIGKILL, Reason.SURPLUS)]
 
 
 def test_without_a_free_slot_nobody_is_spawned() -> None:
@@ -249,7 +249,7 @@ def test_a_quick_stop_tells_the_workers_to_be_quick(order: Order) -> None:
     story = Story.serving(workers=2, quick_timeout=5.0, kill_timeout=5.0).signal(order)
     assert [signal for _, signal, _ in story.signals(story.obey())] == [Signals.SIGQUIT] * 2
     assert story.signals(story.later(9.9).orders()) == []
-    assert [signal for _, signal, _ in story.signals(story.later(0.1).orders())] == [Signals.SIGKILL] * 2
+    assert [signal for _, signal, _ in story.signals(story.later(0.1).obey())] == [Signals.SIGKILL] * 2
 
 
 def test_a_stop_asks_each_worker_only_once() -> None:
@@ -271,7 +271,7 @@ def test_sigquit_hurries_a_graceful_stop() -> None:
     (pid,) = story.pids()
     story.later(1.0).signal(Order.QUIT)
     assert story.signals(story.obey()) == [(pid, Signals.SIGQUIT, Reason.SHUTDOWN)]
-    assert story.signals(story.later(10.0).orders()) == [(pid, Signals.SIGKILL, Reason.SHUTDOWN)]
+    assert story.signals(story.later(10.0).obey()) == [(pid, Signals.SIGKILL, Reason.SHUTDOWN)]
 
 
 def test_the_end_comes_when_the_last_worker_is_gone() -> None:

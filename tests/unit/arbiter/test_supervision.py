@@ -270,7 +270,7 @@ def test_boots_and_drains_get_back_the_time_in_which_we_slept() -> None:
     story.now += 1000.0
     story.see(ev.Overslept(990.0), ev.TimePassed())
     assert story.signals(story.orders()) == []
-    assert len(story.signals(story.later(5.0).orders())) == 1
+    assert len(story.signals(story.later(5.0).obey())) == 1
 
 
 def test_a_retiring_worker_that_was_stuck_retires_still() -> None:

@@ -10,11 +10,13 @@ import pytest
 from tests.http_support import (
     PARSERS,
     Client,
+    body,
     echo,
     hello,
     read_body,
     request,
     run,
+    start,
     talk,
 )
 
@@ -231,11 +233,60 @@ def test_dribbling_does_not_move_the_header_deadline(parser: str) -> None:
 
 
 def test_a_request_that_takes_too_long_is_answered_with_504(parser: str, caplog: pytest.LogCaptureFixture) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def waiting_for_the_database() -> None:
         await asyncio.Event().wait()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await waiting_for_the_database()
 
     client = talk(parser, app, request(), ticks=4, request_timeout=3.0)
     assert client.answers()[0].status == 504
+    (record,) = caplog.records  # one record, with where it waited
+    assert record.event == "request_timeout"
+    assert "GET /" in record.getMessage()
+    assert "waiting_for_the_database" in record.getMessage()
+    assert "request_timeout (3 s)" in record.getMessage()
+
+
+def test_a_response_that_takes_too_long_is_cut(parser: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(200))
+        await send(body(b"first", True))
+        await asyncio.Event().wait()
+
+    client = talk(parser, app, request(), ticks=4, request_timeout=3.0)
+    assert client.transport.aborted
+    assert b"first" in client.transport.sent
+    assert "in the middle of its response" in caplog.text
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_application_that_catches_the_cancellation_does_not_win(
+    parser: str, begun: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if begun:
+            await send(start(200))
+            await send(body(b"first", True))
+        for _ in range(2):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass
+
+    client = talk(parser, app, request(), ticks=5, request_timeout=3.0)
+    assert "went on after its cancellation" in caplog.text
+    if begun:
+        assert client.transport.aborted
+    else:
+        assert client.answers()[0].status == 504
+
+
+def test_without_a_limit_a_request_may_take_any_time(parser: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.Event().wait()
+
+    assert b" 504 " not in talk(parser, app, request(), ticks=100).transport.sent
 
 
 def test_lingering_is_bounded_in_bytes(parser: str) -> None:
@@ -298,7 +349,9 @@ def test_abort_cuts_the_connection_and_cancels_the_application(parser: str) -> N
         client = Client(app, parser)
         await client.say(request())
         assert not client.connection.is_idle()
-        assert "GET /" in client.connection.describe()
+        assert "GET / HTTP/1.1" in client.connection.describe()
+        client.context.ticked_at -= 30.0  # the loop is blocked: no tick comes, and the age grows all the same
+        assert "for 30.0 s" in client.connection.describe()
         client.connection.abort()
         await client.quiet()
         assert ended == ["cancelled"]

@@ -70,7 +70,7 @@ def test_a_signal_in_a_finalizer_is_no_traceback_and_still_obeyed(
 @pytest.mark.parametrize("number", LEAVING)
 def test_while_the_loop_starts_a_signal_is_remembered_and_then_obeyed(orders: Orders, number: signal.Signals) -> None:
     drained: list[Any] = []
-    server: Any = SimpleNamespace(begin_drain=lambda reason, **options: drained.append(reason))
+    server: Any = SimpleNamespace(begin_drain=lambda reason, **options: drained.append(reason), describe=str)
 
     async def serve() -> None:
         orders.attach(asyncio.get_running_loop(), server)
@@ -97,7 +97,9 @@ class Station:
             quick_timeout=5.0, graceful_timeout=30.0, kill_timeout=5.0, lifespan_shutdown_timeout=10.0
         )
         server: Any = SimpleNamespace(
-            config=config, begin_drain=lambda reason, timeout=None: self.drained.append((reason, timeout))
+            config=config,
+            begin_drain=lambda reason, timeout=None: self.drained.append((reason, timeout)),
+            describe=str,
         )
         loop: Any = SimpleNamespace(
             call_later=self._call_later,
