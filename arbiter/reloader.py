@@ -21,37 +21,66 @@ if TYPE_CHECKING:
 __all__ = ["Filter", "Watcher", "changes", "directories", "scan"]
 
 _DEFAULT_INCLUDES = ("*.py",)
-_DEFAULT_EXCLUDES = (".*", ".py[cod]", ".sw.*", "~*", "__pycache__")
-"""uvicorn's defaults, and the one directory that a reload itself writes to."""
-_POLLED_SKIPS = frozenset({"__pycache__", "node_modules", ".git", ".hg", ".tox", ".venv", "venv", ".mypy_cache"})
+_DEFAULT_EXCLUDES = (".*", ".py[cod]", ".sw.*", "~*")
+"""uvicorn's."""
+_SKIPPED = frozenset({"__pycache__", "node_modules", ".git", ".hg", ".tox", ".venv", "venv", ".mypy_cache"})
+"""Directories in which nothing is the developer's own: an installation into ``.venv`` is no change of the application."""
+_QUIET = 50
+"""Milliseconds without a further change after which watchfiles tells of those before: an editor saves many at once."""
 _LONGEST_LINE = 50
 
 
 class Filter:
-    """Which paths count. Patterns as uvicorn has them: globs against the name or the path, or directories."""
+    """Which paths count: globs against the end of the path, and directories.
+
+    As with uvicorn ``*.py`` counts unless it is excluded, and a default exclusion is lifted by naming the same pattern
+    as an inclusion. Beyond that an inclusion which itself begins with a dot (``.env``, ``.env.*``) is meant, although
+    dot files are excluded by default, and in an included directory every file counts.
+    """
 
     def __init__(self, config: Config) -> None:
-        includes = [pattern for pattern in config.reload_includes if not Path(pattern).is_dir()]
-        self._includes = (*_DEFAULT_INCLUDES, *includes)
-        if "*.py" in config.reload_excludes:
-            self._includes = tuple(includes)
-        self._excludes = (*_DEFAULT_EXCLUDES, *(p for p in config.reload_excludes if not Path(p).is_dir()))
+        self._roots = directories(config)
+        self._included = [Path(p).resolve() for p in config.reload_includes if Path(p).is_dir()]
         self._excluded = [Path(p).resolve() for p in config.reload_excludes if Path(p).is_dir()]
+        includes = [p for p in config.reload_includes if not Path(p).is_dir()]
+        self._includes = [*(p for p in _DEFAULT_INCLUDES if p not in config.reload_excludes), *includes]
+        self._outright = [p for p in includes if Path(p).name.startswith((".", "~"))]
+        self._unwanted = [p for p in _DEFAULT_EXCLUDES if p not in config.reload_includes]
+        self._excludes = [p for p in config.reload_excludes if not Path(p).is_dir()]
 
     def __call__(self, path: Path) -> bool:
         """Whether a change of ``path`` is a reason to reload."""
-        if not any(fnmatch.fnmatch(path.name, p) or path.match(p) for p in self._includes):
+        if _matches(path, self._excludes) or _is_in(path, self._excluded) or self._is_skipped(path):
             return False
-        if any(directory in path.parents for directory in self._excluded):
+        if _matches(path, self._outright):
+            return True
+        if _matches(path, self._unwanted):
             return False
-        return not any(fnmatch.fnmatch(path.name, p) or path.match(p) for p in self._excludes)
+        return _matches(path, self._includes) or _is_in(path, self._included)
+
+    def _is_skipped(self, path: Path) -> bool:
+        """Only what lies below a watched directory: the project itself may live in a folder of such a name."""
+        for root in self._roots:
+            if root in path.parents:
+                return not _SKIPPED.isdisjoint(path.relative_to(root).parts[:-1])
+        return not _SKIPPED.isdisjoint(path.parts[:-1])
+
+
+def _matches(path: Path, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatch(path.name, pattern) or path.match(pattern) for pattern in patterns)
+
+
+def _is_in(path: Path, folders: list[Path]) -> bool:
+    return any(folder in path.parents for folder in folders)
 
 
 def directories(config: Config) -> list[Path]:
-    """What is watched: ``reload_dirs`` and the directories among ``reload_includes``, else the current one; none twice."""
-    named = [Path(text) for text in (*config.reload_dirs, *config.reload_includes)]
-    found = [path.resolve() for path in named if path.is_dir()] or [Path.cwd()]
-    return [path for path in dict.fromkeys(found) if not any(other in path.parents for other in found)]
+    """What is watched: ``reload_dirs``, else the current directory, and the directories among ``reload_includes``;
+    none twice."""
+    named = [path.resolve() for text in config.reload_dirs if (path := Path(text)).is_dir()] or [Path.cwd().resolve()]
+    added = [path.resolve() for text in config.reload_includes if (path := Path(text)).is_dir()]
+    found = dict.fromkeys((*named, *added))
+    return [path for path in found if not any(other in path.parents for other in found)]
 
 
 def scan(roots: list[Path], wanted: Filter) -> dict[str, tuple[int, int]]:
@@ -59,7 +88,7 @@ def scan(roots: list[Path], wanted: Filter) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for root in roots:
         for folder, folders, names in os.walk(root):
-            folders[:] = [name for name in folders if name not in _POLLED_SKIPS]
+            folders[:] = [name for name in folders if name not in _SKIPPED]
             for name in names:
                 path = Path(folder, name)
                 if not wanted(path):
@@ -126,16 +155,18 @@ class Watcher:
 
 
 def _watch(roots: list[Path], wanted: Filter, delay: float, arbiter_pid: int) -> Iterator[list[str]]:
+    before = scan(roots, wanted)
     try:
         from watchfiles import watch
     except ImportError:
-        yield from _poll(roots, wanted, delay, arbiter_pid)
+        yield from _poll(roots, wanted, delay, arbiter_pid, before)
         return
+    early: dict[str, tuple[int, int]] | None = before
     seen = watch(
         *roots,
         watch_filter=lambda _change, path: wanted(Path(path)),
-        step=max(10, int(delay * 500)),
-        debounce=max(50, int(delay * 1000)),
+        step=_QUIET,
+        debounce=max(_QUIET, int(delay * 1000)),
         rust_timeout=1000,
         yield_on_timeout=True,
         raise_interrupt=False,
@@ -143,12 +174,17 @@ def _watch(roots: list[Path], wanted: Filter, delay: float, arbiter_pid: int) ->
     for batch in seen:
         if os.getppid() != arbiter_pid:
             return
-        if batch:
-            yield sorted(path for _, path in batch)
+        paths = {path for _, path in batch}
+        if early is not None:  # the kernel is asked only now: what was saved meanwhile must not be lost
+            paths.update(changes(early, scan(roots, wanted)))
+            early = None
+        if paths:
+            yield sorted(paths)
 
 
-def _poll(roots: list[Path], wanted: Filter, delay: float, arbiter_pid: int) -> Iterator[list[str]]:
-    before = scan(roots, wanted)
+def _poll(
+    roots: list[Path], wanted: Filter, delay: float, arbiter_pid: int, before: dict[str, tuple[int, int]]
+) -> Iterator[list[str]]:
     while os.getppid() == arbiter_pid:
         time.sleep(max(delay, 0.05))
         after = scan(roots, wanted)

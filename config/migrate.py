@@ -41,6 +41,10 @@ An application in a module that is itself named migrate is written with its attr
 _WSGI = "interface = \"wsgi\" needs a2wsgi (pip install 'asgi-arbiter[wsgi]')"
 
 
+_MADE = {"bind", "http", "loop"}
+"""Settings that may follow from others which we do not print; what follows from printed ones follows again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """The text of the file, and the settings to which it loads."""
@@ -237,7 +241,7 @@ def _lines(move: _Move, loaded: Loaded, config: Config) -> Iterator[str]:
         value = getattr(loaded.config, name)
         if option.inert and value != defaults()[name]:
             yield _comment(f"{name} = {_shortened(toml_value(value, kind=option.kind))} has no effect: {option.inert}.")
-        elif getattr(config, name) != defaults()[name]:
+        elif getattr(config, name) != defaults()[name] and (name in _MADE or move.given(name)):
             if told := _remark(option.differs):
                 yield _comment(told)
             yield f"{name} = {_value(name, move, config)}"

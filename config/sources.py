@@ -182,6 +182,7 @@ def assemble(layers: Sequence[Layer], invocation: Invocation) -> Loaded:
             values["bind"], where = changed
             sources["bind"] = Source(layer.origin, where)
     _follow_worker_class(values, sources)
+    _follow_reload(values, sources)
     if values["chdir"]:  # absolute, since a reload happens after it was changed to
         values["chdir"] = str(Path(invocation.directory or ".").absolute() / Path(values["chdir"]).expanduser())
     config = Config(**values)
@@ -266,6 +267,23 @@ def _follow_worker_class(values: dict[str, Any], sources: dict[str, Source]) -> 
             if sources[name] is _DEFAULT:
                 values[name] = value
                 sources[name] = sources["worker_class"]
+
+
+_WHILE_DEVELOPING = {
+    "timeout": 0.0,  # a debugger stops the event loop for as long as its user thinks
+    "graceful_timeout": 5.0,  # an open event stream ends soon, so that the browser comes back to the new code
+    "quick_timeout": 0.0,  # Ctrl-C does not wait for one either
+    "kill_timeout": 1.0,
+    "drain_linger": 0.0,  # the browser's idle connection must not have its next request answered by the old code
+}
+
+
+def _follow_reload(values: dict[str, Any], sources: dict[str, Source]) -> None:
+    """``reload`` is for a developer, who waits: other defaults."""
+    if values["reload"]:
+        for name, value in _WHILE_DEVELOPING.items():
+            if sources[name] is _DEFAULT:
+                values[name], sources[name] = value, sources["reload"]
 
 
 def _without_effect(config: Config, sources: Mapping[str, Source]) -> Iterator[str]:

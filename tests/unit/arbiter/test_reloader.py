@@ -43,12 +43,56 @@ def test_python_files_can_be_left_out_altogether() -> None:
     assert not wanted(Path("/app/main.py")) and wanted(Path("/app/page.html"))
 
 
+@pytest.mark.parametrize(
+    ("name", "pattern", "counts"),
+    [
+        (".env", ".env", True),
+        (".env.local", ".env.*", True),
+        (".env", "*.html", False),
+        (".#page.html", "*.html", False),  # an editor's lock
+        (".page.html", ".*", True),
+        (".main.pyc", "*.pyc", False),
+    ],
+)
+def test_a_dot_file_counts_if_its_pattern_has_the_dot(name: str, pattern: str, counts: bool) -> None:
+    assert Filter(Config(reload_includes=(pattern,)))(Path("/app") / name) is counts
+
+
+def test_every_file_of_an_included_directory_counts(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    wanted = Filter(Config(reload_includes=("templates",)))
+    assert wanted(tmp_path / "templates" / "deep" / "page.html") and wanted(tmp_path / "main.py")
+    assert not wanted(tmp_path / "templates" / ".page.swp") and not wanted(tmp_path / "page.html")
+
+
+def test_a_pattern_can_name_a_folder(tmp_path: Path) -> None:
+    wanted = Filter(Config(reload_includes=("pages/*.html",), reload_excludes=("tests/*",)))
+    assert wanted(tmp_path / "pages" / "a.html") and not wanted(tmp_path / "a.html")
+    assert not wanted(tmp_path / "tests" / "test_main.py")
+
+
+def test_what_is_installed_below_the_project_does_not_count(tmp_path: Path) -> None:
+    wanted = Filter(Config())
+    assert not wanted(tmp_path / ".venv" / "lib" / "site.py")
+    assert not wanted(tmp_path / "web" / "node_modules" / "gyp.py")
+
+
+def test_a_project_may_live_in_a_folder_that_is_skipped_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "venv").mkdir()
+    monkeypatch.chdir(tmp_path / "venv")
+    assert Filter(Config())(tmp_path / "venv" / "main.py")
+
+
 def test_the_current_directory_is_watched_unless_others_are_named(tmp_path: Path) -> None:
     for name in ("one", "two", "one/inner"):
         (tmp_path / name).mkdir()
     assert directories(Config()) == [tmp_path]
     assert directories(Config(reload_dirs=("one", "two", "one/inner"))) == [tmp_path / "one", tmp_path / "two"]
-    assert directories(Config(reload_includes=("one", "*.html"))) == [tmp_path / "one"]
+    assert directories(Config(reload_includes=("one", "*.html"))) == [tmp_path]
+    assert directories(Config(reload_dirs=("two",), reload_includes=("one",))) == [tmp_path / "two", tmp_path / "one"]
+    assert directories(Config(reload_dirs=("no such",))) == [tmp_path]
 
 
 def test_new_changed_and_removed_files_are_noticed(tmp_path: Path) -> None:

@@ -89,6 +89,10 @@ def test_what_has_no_equivalent_becomes_a_comment_with_its_reason(moved: Moved) 
     assert settings(found) == {"app": "main:app"}
 
 
+def test_what_follows_from_a_setting_is_not_printed(moved: Moved) -> None:
+    assert settings(moved("uvicorn main:app --reload")) == {"app": "main:app", "reload": True}
+
+
 def test_other_defaults_are_told_only_where_they_hold(moved: Moved) -> None:
     text = moved("uvicorn main:app").text
     assert "# graceful_timeout = 30: uvicorn's default is to wait for ever." in text

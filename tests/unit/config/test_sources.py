@@ -9,6 +9,7 @@ import pytest
 from asgi_arbiter.config import Config, configure, load
 from asgi_arbiter.config.cli import parse
 from asgi_arbiter.config.errors import ConfigError
+from asgi_arbiter.config.layers import Given
 from asgi_arbiter.config.settings import options
 from asgi_arbiter.config.sources import Loaded
 from asgi_arbiter.config.written import toml_value
@@ -308,3 +309,16 @@ def test_keywords_are_settings_under_any_name_without_files_and_without_our_vari
     assert loaded.config == Config(app="m:a", bind=("h:8000",), max_requests=5, workers=3)
     with pytest.raises(ConfigError, match=r'^Config\(\), workers: expected a whole number .* found "x"$'):
         configure({"workers": "x"}, environment={})
+
+
+def test_reload_has_other_defaults_for_what_a_developer_would_wait_for() -> None:
+    loaded = load({"reload": Given(True, "command line, --reload")}, environment={}, directory="/")
+    assert (loaded.config.timeout, loaded.config.quick_timeout, loaded.config.drain_linger) == (0.0, 0.0, 0.0)
+    assert (loaded.config.graceful_timeout, loaded.config.kill_timeout) == (5.0, 1.0)
+    assert str(loaded.sources["timeout"]) == "command line, --reload"
+
+
+def test_reload_leaves_alone_what_was_set() -> None:
+    values = {"reload": Given(True, "x"), "timeout": Given("7", "x"), "drain_linger": Given("1", "x")}
+    config = load(values, environment={}, directory="/").config
+    assert (config.timeout, config.drain_linger, config.quick_timeout) == (7.0, 1.0, 0.0)

@@ -1,0 +1,253 @@
+"""``--reload`` as a developer meets it: files are saved, broken, mended; the browser stays open; Ctrl-C ends it."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .server_process import ServerProcess, eventually
+
+pytestmark = pytest.mark.process
+
+Serve = Callable[..., ServerProcess]
+Develop = Callable[..., ServerProcess]
+AT_ONCE = 1.5
+"""Seconds that a developer takes for at once, on a machine that is busy with other tests."""
+
+APP = """
+import asyncio, os, time
+TEXT = "one"
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/events":
+        while True:
+            await send({"type": "http.response.body", "body": b"data: x\\n\\n", "more_body": True})
+            await asyncio.sleep(0.05)
+    if scope["path"] == "/stuck":
+        await send({"type": "http.response.body", "body": b"data: x\\n\\n", "more_body": True})
+        time.sleep(60)
+    await send({"type": "http.response.body", "body": TEXT.encode()})
+"""
+
+
+@pytest.fixture(params=["watchfiles", "polling"])
+def develop(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> Develop:
+    """Start ``main:app`` with ``--reload`` in a folder of its own, with either way to notice changes."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.py").write_text(APP)
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    if request.param == "watchfiles":
+        pytest.importorskip("watchfiles")
+    else:
+        (hidden / "watchfiles.py").write_text("raise ImportError('hidden from this test')\n")
+
+    def start(*arguments: str, **options: object) -> ServerProcess:
+        words = ("main:app", "--reload", "--bind", "127.0.0.1:0", "--log-format", "json", *arguments)
+        return serve(*words, cwd=project, env={"PYTHONPATH": str(hidden)}, **options)
+
+    start.project = project  # type: ignore[attr-defined]
+    return start
+
+
+@pytest.fixture
+def project(develop: Develop) -> Path:
+    return develop.project  # type: ignore[attr-defined,no-any-return]
+
+
+def save(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+def workers(server: ServerProcess) -> set[int]:
+    return {event["pid"] for event in server.events("worker_ready")}
+
+
+@pytest.mark.parametrize("count", ["1", "3"])
+def test_a_saved_file_is_served_by_every_worker(develop: Develop, project: Path, count: str) -> None:
+    server = develop("--workers", count)
+    for number, text in enumerate(("two", "three"), 1):
+        save(project / "main.py", APP.replace("one", text))
+        server.wait_event("reload_promoted", count=number)
+        assert {server.get().text for _ in range(6)} == {text}
+    assert server.events("reload_begun")[0]["message"].endswith("(changed: main.py): generation 2 will be tried")
+
+
+def test_a_file_that_the_application_imports_counts_and_a_text_does_not(develop: Develop, project: Path) -> None:
+    save(project / "package" / "text.py", "TEXT = 'one'\n")
+    save(project / "main.py", APP.replace('TEXT = "one"', "from package.text import TEXT"))
+    server = develop()
+    save(project / "notes.txt", "not this")
+    save(project / "package" / "text.py", "TEXT = 'two'\n")
+    server.wait_event("reload_promoted")
+    assert server.get().text == "two"
+    assert "notes.txt" not in server.log
+
+
+@pytest.mark.parametrize("broken", ["def app(:\n", "import no_such_module\n", "raise RuntimeError('not now')\n"])
+def test_a_broken_file_shows_its_error_and_the_old_code_goes_on_until_it_is_mended(
+    develop: Develop, project: Path, broken: str
+) -> None:
+    server = develop(quiet=False)
+    save(project / "main.py", broken)
+    server.wait_event("reload_rejected")
+    assert re.search("SyntaxError|no_such_module|not now", server.log)
+    assert 'main.py", line 1' in server.log.replace("\\", "")
+    assert server.get().text == "one"
+    save(project / "main.py", APP.replace("one", "mended"))
+    server.wait_event("reload_promoted")
+    assert server.get().text == "mended"
+
+
+def test_a_file_that_is_broken_at_the_start_is_waited_for(develop: Develop, project: Path) -> None:
+    save(project / "main.py", "def app(:\n")
+    server = develop(quiet=False, wait=False)
+    server.wait_log("SyntaxError")
+    server.wait_event("waiting_for_change")
+    save(project / "main.py", APP)
+    server.wait_notified("READY=1")
+    assert server.get().text == "one"
+
+
+def test_templates_and_environment_files_count_when_they_are_included(develop: Develop, project: Path) -> None:
+    save(project / ".env", "TEXT=one\n")
+    save(project / "templates" / "page.html", "one")
+    source = 'open("templates/page.html").read() + os.environ["TEXT"]'
+    save(project / "main.py", APP.replace('"one"', source))
+    server = develop("--env-file", ".env", "--reload-include", ".env", "--reload-include", "*.html")
+    assert server.get().text == "oneone"
+    save(project / "templates" / "page.html", "two")
+    server.wait_event("reload_promoted")
+    assert server.get().text == "twoone"
+    save(project / ".env", "TEXT=three\n")
+    server.wait_event("reload_promoted", count=2)
+    assert server.get().text == "twothree"
+
+
+def test_other_directories_can_be_watched_and_files_left_out(develop: Develop, project: Path) -> None:
+    for name in ("lib/text.py", "other/x.py"):
+        save(project / name, "TEXT = 'one'\n")
+    save(project / "main.py", APP.replace('TEXT = "one"', "from lib.text import TEXT"))
+    server = develop("--reload-dir", "lib", "--reload-exclude", "test_*.py")
+    save(project / "other" / "x.py", "TEXT = 'no'\n")
+    save(project / "main.py", "raise SystemExit\n")
+    save(project / "lib" / "test_text.py", "")
+    save(project / "main.py", APP.replace('TEXT = "one"', "from lib.text import TEXT"))
+    save(project / "lib" / "text.py", "TEXT = 'two'\n")
+    server.wait_event("reload_promoted")
+    assert server.get().text == "two"
+    assert [event["message"] for event in server.events("reload_begun")] == [
+        "reloading (changed: lib/text.py): generation 2 will be tried"
+    ]
+
+
+def test_an_open_keep_alive_connection_sees_the_new_code_and_delays_nothing(develop: Develop, project: Path) -> None:
+    server = develop()
+    browser = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    browser.request("GET", "/")
+    assert browser.getresponse().read() == b"one"
+    (old,) = workers(server)
+    began = time.monotonic()
+    save(project / "main.py", APP.replace("one", "two"))
+    server.wait_event("reload_promoted")
+    eventually(lambda: old not in server.workers(), "the old worker leaves")
+    assert time.monotonic() - began < 2 * AT_ONCE, server.log
+    try:
+        browser.request("GET", "/")
+        assert browser.getresponse().read() == b"two"
+    except (http.client.HTTPException, OSError):  # it was closed, so the browser opens another one
+        browser.close()
+        browser.request("GET", "/")
+        assert browser.getresponse().read() == b"two"
+    browser.close()
+
+
+@pytest.mark.parametrize("path", ["", "/", "/events", "/stuck"])
+def test_ctrl_c_ends_it_at_once(develop: Develop, path: str) -> None:
+    """Whatever the browser has open: nothing, an idle connection, an endless stream, a request that blocks the loop."""
+    server = develop("--workers", "2")
+    browser = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    if path:
+        browser.request("GET", path)
+        response = browser.getresponse()
+        assert response.read(3)
+    began = time.monotonic()
+    server.signal_group(signal.SIGINT)  # as the terminal sends it, to the watcher and the workers too
+    server.wait_exit()
+    took = time.monotonic() - began
+    browser.close()
+    assert took < (AT_ONCE if path != "/stuck" else 1 + AT_ONCE), server.log
+
+
+def test_ctrl_c_ends_it_while_the_file_is_broken(develop: Develop, project: Path) -> None:
+    save(project / "main.py", "def app(:\n")
+    server = develop(quiet=False, wait=False)
+    server.wait_log("SyntaxError")
+    began = time.monotonic()
+    server.signal_group(signal.SIGINT)
+    server.wait_exit()
+    assert time.monotonic() - began < AT_ONCE
+
+
+def test_an_event_stream_that_stays_open_delays_no_reload(develop: Develop, project: Path) -> None:
+    server = develop()
+    browser = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    browser.request("GET", "/events")
+    assert browser.getresponse().read(5)
+    save(project / "main.py", APP.replace("one", "two"))
+    server.wait_event("reload_promoted")
+    assert server.get().text == "two"
+    browser.close()
+
+
+def test_a_restart_is_quick(develop: Develop, project: Path) -> None:
+    """From the arbiter's order to the answer of the new code: 300 ms beyond the import. The best of several, since
+    other tests run meanwhile; what the watcher adds is its delay (--reload-delay for polling, 50 ms for watchfiles)."""
+    server = develop("--reload-delay", "0.05", "--no-access-log")
+    took = []
+    for number in range(1, 6):
+        began = time.monotonic()
+        save(project / "main.py", APP.replace("one", f"text {number}"))
+        eventually(lambda: server.get().text == f"text {number}", "the new code answers")  # noqa: B023
+        took.append(time.monotonic() - began)
+        server.wait_event("reload_promoted", count=number)
+    assert min(took) < 0.3, took
+
+
+def test_the_end_of_the_watcher_is_told_and_does_not_end_the_service(develop: Develop, project: Path) -> None:
+    import psutil
+
+    server = develop()
+    ready = workers(server)
+    watcher = [pid for pid in server.workers() if pid not in ready]
+    assert len(watcher) == 1
+    psutil.Process(watcher[0]).kill()
+    server.wait_event("watcher_ended")
+    assert server.get().text == "one"
+
+
+def test_what_is_saved_before_the_watching_has_begun_is_not_lost(develop: Develop, project: Path) -> None:
+    slow = "import time\ntime.sleep(0.3)\n"
+    save(project / "main.py", slow + APP)
+    server = develop(wait=False)
+    eventually(lambda: server.events("started"), "it starts")
+    time.sleep(0.15)  # the watcher has looked around and the application is being imported
+    save(project / "main.py", APP.replace("one", "two"))
+    server.wait_notified("READY=1")
+    eventually(lambda: server.get().text == "two", "the saved code is served")
+
+
+def test_without_reload_nothing_is_watched(serve: Serve, project: Path) -> None:
+    server = serve("main:app", "--bind", "127.0.0.1:0", cwd=project)
+    assert len(server.workers()) == 1
+    assert server.get().text == "one"
