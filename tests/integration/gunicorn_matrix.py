@@ -25,6 +25,7 @@ VERSIONS = {
     "21.2": "gunicorn==21.2.*",
     "22": "gunicorn==22.*",
     "23": "gunicorn==23.*",
+    "24.1.0": "gunicorn==24.1.0",
     "24": "gunicorn==24.*",
     "25": "gunicorn==25.*",
     "26": "gunicorn==26.*",

@@ -8,6 +8,7 @@ Tests marked ``patient`` take several seconds each, since gunicorn's timeouts ar
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import re
 import signal
@@ -25,7 +26,7 @@ import psutil
 import pytest
 
 from .server_process import APPS, PATIENCE, ServerProcess, eventually, free_port, run
-from .wire import Response
+from .wire import Response, Wire
 
 gunicorn = pytest.importorskip("gunicorn")
 
@@ -214,13 +215,15 @@ def test_with_reuse_port_each_worker_serves(guni: Gunicorn) -> None:
 
 def test_connections_that_stay_are_shared_between_the_workers(guni: Gunicorn) -> None:
     server = guni.start(workers=2)
-    time.sleep(2.2)  # the workers look at each other once a second
-    wires = [server.wire() for _ in range(40)]
-    pids = collections.Counter(wire.get().body for wire in wires)
-    assert len(pids) == 2
-    assert min(pids.values()) >= 12, pids
-    for wire in wires:
-        wire.socket.close()
+    address = server.addresses()[0]
+
+    def shares() -> list[int]:
+        with contextlib.ExitStack() as stack:
+            wires = [stack.enter_context(Wire(socket.create_connection(address, PATIENCE))) for _ in range(40)]
+            return sorted(collections.Counter(wire.get().body for wire in wires).values())
+
+    # The workers look at each other once a second; while the machine is busy elsewhere, one may not be there in time.
+    eventually(lambda: len(found := shares()) == 2 and found[0] >= 12, "both workers have a fair share")
 
 
 # Leaving
