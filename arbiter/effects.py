@@ -414,7 +414,8 @@ class Effects:
     def _signal(self, pid: int, number: Signals, reason: Reason) -> ev.Signalled:
         child = self._children.get(pid)
         if child is not None and number in (Signals.SIGTERM, Signals.SIGQUIT):
-            child.mailbox.send({"kind": "leave", "reason": _WORDS.get(reason, "recycle")})
+            hurry = {"quick": True} if number is Signals.SIGQUIT else {}
+            child.mailbox.send({"kind": "leave", "reason": _WORDS.get(reason, "recycle"), **hurry})
         _kill(pid, number)
         return ev.Signalled(pid, number, reason)
 

@@ -106,6 +106,9 @@ class Arbiter:
             self._listeners.inherit(inheritance, config)
         if descriptors:
             self._listeners.adopt(descriptors, config)
+        logs.configure(config, identity="arbiter")
+        self._hooks = Hooks(config, os.getpid())
+        self._hooks.call("on_starting")
         opened = self._listeners.open(1, config)
         self.addresses = urls(opened, config)
         if config.daemon and inheritance is None:
@@ -136,8 +139,7 @@ class Arbiter:
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     def _supervise(self) -> ExitCode:
-        config = self.config
-        hooks = Hooks(config, os.getpid())
+        config, hooks = self.config, self._hooks
         hooks.server.address = self.addresses
         board = PulseBoard(board_slots(config.workers))
         effects = Effects(
@@ -151,7 +153,6 @@ class Arbiter:
         )
         effects.install_signals()
         try:
-            hooks.call("on_starting")
             hooks.call("when_ready")
             hooks.call("nworkers_changed", config.workers, None)
             self._watch(effects)

@@ -167,6 +167,7 @@ def _is_replaced(fleet: Fleet, candidate: Generation) -> bool:
 
 
 def _promote(fleet: Fleet, candidate: Generation, now: float) -> None:
+    before = fleet.current().wish
     fleet.move_generation(fleet.current(), GenerationFact.SUPERSEDED)
     fleet.move_generation(candidate, GenerationFact.REPLACED)
     fleet.crashes.clear()
@@ -178,6 +179,8 @@ def _promote(fleet: Fleet, candidate: Generation, now: float) -> None:
     text = f"reload promoted: generation {candidate.number}, {workers} in {remarks.duration(took)}, {remarks.plural(served, 'request')} served meanwhile"
     facts = {"generation": candidate.number, "seconds": round(took, 3), "served": served}
     fleet.say(Say("reload_promoted", text, logging.INFO, "", facts))
+    if candidate.wish != before:
+        fleet.say(CallHook("nworkers_changed", (candidate.wish, before)))
     fleet.say(CallHook("reload_finished", ("promoted",)))
     fleet.move_phase(PhaseFact.RELOADED)
 

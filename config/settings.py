@@ -37,8 +37,6 @@ _DEVELOPMENT = "Development"
 _HOOKS = "Hooks"
 _COMPATIBILITY = "Compatibility"
 
-_NOT_CALLED = "this hook is not called in this version"
-"""Take it away from the hook that is called from now on."""
 _STATSD = "there is no statsd client; take the numbers from the access log"
 _SYSLOG = "the program writes to standard output or to files; let journald or a log shipper carry the lines"
 _HTTP2 = "HTTP/2 is not served; put a proxy that speaks it in front"
@@ -1077,7 +1075,6 @@ class Config:
         section=_HOOKS,
         gunicorn="pre_exec",
         reach=_LIVE,
-        inert=_NOT_CALLED,
         help="Called as pre_exec(arbiter) in the arbiter, before it executes its successor.",
     )
     child_exit: str = setting(
@@ -1118,8 +1115,7 @@ class Config:
         section=_HOOKS,
         gunicorn="pre_request",
         reach=_WORKERS,
-        inert=_NOT_CALLED,
-        help="Called as pre_request(worker, request) in the worker, before each request.",
+        help="Called as pre_request(worker, request) in the worker, before each HTTP request.",
     )
     post_request: str = setting(
         "",
@@ -1127,8 +1123,7 @@ class Config:
         section=_HOOKS,
         gunicorn="post_request",
         reach=_WORKERS,
-        inert=_NOT_CALLED,
-        help="Called as post_request(worker, request, environ, response) in the worker, after each request.",
+        help="Called as post_request(worker, request, environ, response) in the worker, after each HTTP request.",
     )
     ssl_context: str = setting(
         "",
@@ -1164,7 +1159,6 @@ class Config:
         kind=Kind.HOOK,
         section=_HOOKS,
         reach=_LIVE,
-        inert=_NOT_CALLED,
         help="Called as on_timeout(arbiter, worker, stacks) in the arbiter, when a worker is aborted for silence.",
     )
     # ---------------------------------------------------------------------------------------------- Compatibility

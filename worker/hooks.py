@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
+    from asgi_arbiter.protocols.asgi import ASGIApplication
 
 __all__ = ["ArbiterView", "Hooks", "WorkerView"]
 
@@ -37,6 +39,8 @@ class WorkerView:
     cfg: Config
     pid: int = field(default_factory=os.getpid)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("asgi_arbiter.worker"))
+    nr: int = 0
+    """gunicorn's name for the number of requests so far; counted only where ``pre_request`` or ``post_request`` is set."""
 
     @property
     def age(self) -> int:
@@ -64,13 +68,38 @@ class Hooks:
         """Call ``name(worker, *more)``."""
         self._call(name, self._worker, *more)
 
+    def around(self, app: ASGIApplication) -> ASGIApplication:
+        """``app`` with ``pre_request`` and ``post_request`` around each request; ``app`` itself if neither is set, so
+        that they cost nothing otherwise."""
+        pre, post = self._found("pre_request"), self._found("post_request")
+        if pre is None and post is None:
+            return app
+        from .request_hooks import RequestHooks
+
+        return RequestHooks(app, self._worker, pre, post)
+
+    def _found(self, name: str) -> Callable[..., None] | None:
+        """The hook as a function that never raises, imported now rather than for each request."""
+        target = getattr(self._config, name)
+        hook = self._guarded(name, _imported, target) if target else None
+        return None if hook is None else lambda *arguments: self._guarded(name, hook, *arguments)
+
     def _call(self, name: str, *arguments: object) -> None:
         target = getattr(self._config, name)
-        if not target:
-            return
-        from asgi_arbiter.config.importer import import_object
+        if target:
+            self._guarded(name, lambda: _imported(target)(*arguments))
 
+    def _guarded(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
+        """What ``function`` returns; None if it raises, which is logged and changes nothing."""
         try:
-            import_object(target)(*arguments)
-        except Exception:  # the hook call
+            return function(*arguments)
+        except (Exception, SystemExit):  # the hook call
+            target = getattr(self._config, name)
             log.exception("the hook %s (%s) failed", name, target, extra={"event": "hook_failed", "hook": name})
+            return None
+
+
+def _imported(target: str) -> Any:
+    from asgi_arbiter.config.importer import import_object
+
+    return import_object(target)

@@ -14,7 +14,6 @@ the loop. Rules:
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import signal
@@ -64,6 +63,7 @@ class Orders:
         self._hooks = hooks
         self._is_dismissed = False
         self._server: Server | None = None
+        self._has_hurried = False
         self._word_timer: asyncio.TimerHandle | None = None
         self._witness = Witness()
 
@@ -168,8 +168,14 @@ class Orders:
             self._word_timer = self._loop.call_later(_WORD_DELAY, self._leave, "recycle")
 
     def _on_quit(self) -> None:
-        self._hooks.with_worker("worker_int")
-        self._leave("shutdown", quick=True)
+        self._hurry("shutdown")
+
+    def _hurry(self, reason: str) -> None:
+        """The signal, and the arbiter's word for it, which may come first and end an idle worker before the signal."""
+        if not self._has_hurried:
+            self._has_hurried = True
+            self._hooks.with_worker("worker_int")
+        self._leave(reason, quick=True)
 
     def _on_reopen(self) -> None:
         from asgi_arbiter.config import logs
@@ -180,7 +186,8 @@ class Orders:
     def _on_mail(self) -> None:
         for message in self._mailbox.receive():
             if message["kind"] == "leave":
-                self._leave(str(message.get("reason") or "recycle"))
+                act = self._hurry if message.get("quick") else self._leave
+                act(str(message.get("reason") or "recycle"))
         if self._mailbox.at_eof:
             self._loop.remove_reader(self._mailbox.fileno())
             log.warning("the arbiter is gone: finishing what is under way", extra={"event": "arbiter_gone"})
@@ -201,7 +208,6 @@ class Orders:
 
     def _on_abort(self, _number: int, _frame: FrameType | None) -> None:
         self._hooks.with_worker("worker_abort")
-        faulthandler.unregister(Signals.SIGABRT)
         signal.signal(Signals.SIGABRT, signal.SIG_DFL)
         signal.raise_signal(Signals.SIGABRT)
 

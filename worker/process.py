@@ -156,7 +156,7 @@ class _Worker:
     async def _serve(self, app: ASGIApplication) -> None:
         spec = self.spec
         server = Server(
-            app,
+            self._hooks.around(app),
             self.config,
             beat=self._beat,
             retire=self._retire,
@@ -183,7 +183,6 @@ class _Worker:
         gc.collect()
         gc.freeze()
         self._mailbox.send({"kind": "ready"})
-        self._hooks.with_worker("worker_ready")
 
     def _beat(self, snapshot: ServerSnapshot) -> None:
         from asgi_arbiter.config import logs
@@ -197,7 +196,6 @@ class _Worker:
 
     def _retire(self, reason: str) -> None:
         self._mailbox.send({"kind": "retiring", "reason": reason})
-        self._hooks.with_worker("worker_retiring", reason)
 
     def report(self, code: ExitCode, reason: str, traceback_text: str) -> ExitCode:
         """Tell the arbiter why this worker cannot serve; returns ``code``."""

@@ -46,9 +46,14 @@ class Witness:
         faulthandler.register(Signals.SIGUSR2, self._writer, all_threads=True, chain=True)
 
     def before(self, number: Signals, handler: Callable[[int, FrameType | None], None]) -> None:
-        """Write the stacks of all threads at signal ``number``, then call ``handler``."""
-        signal.signal(number, handler)
-        faulthandler.register(number, self._writer, all_threads=True, chain=True)
+        """Write the stacks of all threads at signal ``number``, then call ``handler``. Both in Python: signals that are
+        fatal by nature, such as SIGABRT, cannot be registered with faulthandler."""
+
+        def testify(number: int, frame: FrameType | None) -> None:
+            faulthandler.dump_traceback(self._writer, all_threads=True)
+            handler(number, frame)
+
+        signal.signal(number, testify)
 
     def _open(self, mailbox: Mailbox) -> None:
         reader, writer = os.pipe()

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from asgi_arbiter.arbiter import hooks as module
+from asgi_arbiter.arbiter.actions import Spawn
 from asgi_arbiter.arbiter.hooks import Hooks
+from asgi_arbiter.arbiter.ledger import WorkerHandle
 from asgi_arbiter.config import Config
 
 CALLS: list[tuple[Any, ...]] = []
@@ -25,9 +27,12 @@ def user_module() -> Iterator[None]:
     def fail(*arguments: Any) -> None:
         raise RuntimeError("boom")
 
+    def leave(*arguments: Any) -> None:
+        raise SystemExit("boom")
+
     CALLS.clear()
     sys.modules["users_hooks"] = types.ModuleType("users_hooks")
-    vars(sys.modules["users_hooks"]).update(record=record, fail=fail)
+    vars(sys.modules["users_hooks"]).update(record=record, fail=fail, leave=leave)
     yield
     del sys.modules["users_hooks"]
 
@@ -37,6 +42,21 @@ def test_a_hook_gets_the_server_first() -> None:
     hooks.call("nworkers_changed", 3, 2)
     ((server, new, old),) = CALLS
     assert (server.pid, server.num_workers, server.cfg.workers, new, old) == (4711, 3, 2, 3, 2)
+
+
+def test_the_number_of_workers_is_kept_also_if_nobody_wants_to_hear_of_it() -> None:
+    hooks = Hooks(Config(workers=2), 4711)
+    hooks.call("nworkers_changed", 3, 2)
+    assert hooks.server.num_workers == 3
+
+
+def test_a_worker_looks_the_same_before_its_fork_and_after_its_end() -> None:
+    hooks = Hooks(Config(pre_fork="users_hooks:record", child_exit="users_hooks:record"), 4711)
+    hooks.call("pre_fork", Spawn(slot=0, number=2, generation=5, config=Config()))
+    hooks.call("child_exit", WorkerHandle(815, 0, 2, 5, born=0.0, since=0.0, deadline=None))
+    (_, before), (_, after) = CALLS
+    assert (before.pid, before.number, before.generation, before.ppid) == (0, 2, 5, 4711)
+    assert (after.pid, after.age, after.cfg) == (815, 2, hooks.server.cfg)
 
 
 def test_a_reloads_result_is_the_only_argument() -> None:
@@ -53,7 +73,9 @@ def test_a_name_that_no_setting_has_is_no_error() -> None:
     Hooks(Config(), 1).call("on_something")
 
 
-@pytest.mark.parametrize("target", ["users_hooks:fail", "users_hooks:missing", "no_such_module:hook"])
+@pytest.mark.parametrize(
+    "target", ["users_hooks:fail", "users_hooks:leave", "users_hooks:missing", "no_such_module:hook"]
+)
 def test_a_hook_that_fails_is_logged_and_changes_nothing(target: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "asgi_arbiter.arbiter"):
         Hooks(Config(on_exit=target), 1).call("on_exit")

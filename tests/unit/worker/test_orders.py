@@ -167,6 +167,13 @@ def test_quit_leaves_quickly_and_calls_the_hook(station: Station) -> None:
     assert station.hooked == ["worker_int"]
 
 
+def test_the_arbiters_word_may_say_that_it_hurries_and_the_signal_adds_nothing(station: Station) -> None:
+    station.mail(b'{"kind": "leave", "reason": "shutdown", "quick": true}\n')
+    station.signal(signal.SIGQUIT)
+    assert station.drained[0] == ("shutdown", 5.0)
+    assert station.hooked == ["worker_int"]
+
+
 def test_the_death_of_the_arbiter_is_an_order_to_leave(station: Station, caplog: pytest.LogCaptureFixture) -> None:
     station.arbiter.close()
     station.readers[station.mailbox.fileno()]()

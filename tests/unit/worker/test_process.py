@@ -159,17 +159,17 @@ def test_beats_reach_the_board_and_the_first_of_the_drain_is_told(spec: WorkerSp
     assert arbiter.receive() == [{"kind": "leaving"}]
 
 
-def test_a_limit_reached_is_told_and_handed_to_the_hook(
+def test_a_limit_reached_is_told_and_the_hook_is_the_arbiters_to_call(
     spec: WorkerSpec, arbiter: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[Any] = []
     module: Any = ModuleType("user_hooks")
-    module.retiring = lambda worker, reason: heard.append((worker.number, reason))
+    module.retiring = lambda *arguments: heard.append(arguments)
     monkeypatch.setitem(sys.modules, "user_hooks", module)
     config = Config(worker_retiring="user_hooks:retiring")
     _Worker(WorkerSpec(**{**fields_of(spec), "config": config}))._retire("memory")
     assert arbiter.receive() == [{"kind": "retiring", "reason": "memory"}]
-    assert heard == [(3, "memory")]
+    assert heard == []
 
 
 def test_a_worker_from_a_mold_has_the_application_and_a_name_of_its_own(

@@ -79,9 +79,17 @@ def test_the_arbiter_gets_the_reading_end_and_faulthandler_the_other(stand: Stan
 
 def test_faulthandler_comes_before_pythons_handler(stand: Stand) -> None:
     stand.begin()
-    stand.witness.before(signal.SIGABRT, lambda number, frame: None)
-    assert stand.order == ["python", "faulthandler"] * 2
-    assert stand.registered[1][0] == signal.SIGABRT
+    assert stand.order == ["python", "faulthandler"]
+
+
+def test_stacks_come_before_a_handler_for_a_signal_that_faulthandler_does_not_register(stand: Stand) -> None:
+    stand.begin()
+    reader, told = stand.reader(), []
+    stand.witness.before(signal.SIGABRT, lambda number, frame: told.append(os.read(reader, 10)))
+    assert [number for number, _ in stand.registered] == [signal.SIGUSR2]
+    stand.handlers[signal.SIGABRT](signal.SIGABRT, None)
+    assert told and told[0]
+    os.close(reader)
 
 
 def test_tasks_are_added_while_there_are_any(stand: Stand) -> None:
