@@ -36,6 +36,7 @@ __all__ = [
     "OfferLead",
     "OpenListeners",
     "PetWatchdog",
+    "ReclaimSockets",
     "Remark",
     "ReopenLogs",
     "ReportReadiness",
@@ -179,6 +180,11 @@ class TakeLead:
 
 
 @dataclass(frozen=True, slots=True)
+class ReclaimSockets:
+    """Keep the orphans of a predecessor that was killed from closing the sockets to new connections."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Leave the program."""
 
@@ -224,5 +230,6 @@ Action = (
     | StepDown
     | ReportReadiness
     | TakeLead
+    | ReclaimSockets
     | Finish
 )

@@ -104,4 +104,6 @@ def _refused_upgrade(action: act.Action, error: Exception) -> ev.Event:
             return ev.ReadinessReported()
         case act.TakeLead():
             return ev.LeadTaken()
+        case act.ReclaimSockets():
+            return ev.SocketsReclaimed()
     raise AssertionError(f"{action} is no order for the kernel")

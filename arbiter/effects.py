@@ -144,6 +144,7 @@ class Effects:
         self._daemon = daemon
         self._unborn: list[Unborn] = []
         self._upgrade = upgrade
+        self._has_released = False
         self._predecessor = upgrade.predecessor if upgrade is not None else None
         if self._predecessor is not None:
             self._poll.register(self._predecessor.fileno(), select.POLLIN)
@@ -253,12 +254,14 @@ class Effects:
         predecessor = self._predecessor
         if predecessor is None or predecessor.fileno() not in ready:
             return []
-        events = [event for message in predecessor.receive() if (event := from_predecessor(message)) is not None]
+        messages = predecessor.receive()
+        self._has_released = self._has_released or {"kind": "released"} in messages
+        events = [event for message in messages if (event := from_predecessor(message)) is not None]
         if predecessor.at_eof:
             self._poll.unregister(predecessor.fileno())
             predecessor.close()
             self._predecessor = None
-            events.append(ev.PredecessorGone())
+            events.append(ev.PredecessorGone(self._has_released))
         return events
 
     def _pulses(self) -> list[ev.Event]:
@@ -403,12 +406,16 @@ class Effects:
             case act.StepDown(pid, taken):
                 self._notifier.hand_over(pid)
                 self._listeners.hand_over(taken)
+                self._children[pid].mailbox.send({"kind": "released"})
                 return ev.SteppedDown(pid)
             case act.ReportReadiness():
                 self._tell_predecessor({"kind": "ready"})
                 return ev.ReadinessReported()
             case act.TakeLead():
                 return self._take_lead()
+            case act.ReclaimSockets():
+                self._listeners.reclaim()
+                return ev.SocketsReclaimed()
         raise AssertionError(f"{action} is no order for the kernel; the loop ends at Finish")
 
     def _signal(self, pid: int, number: Signals, reason: Reason) -> ev.Signalled:

@@ -46,6 +46,7 @@ __all__ = [
     "SettingsAdopted",
     "SignalReceived",
     "Signalled",
+    "SocketsReclaimed",
     "SpawnFailed",
     "SpawnOrdered",
     "Spawned",
@@ -357,7 +358,14 @@ class Relieved:
 
 @dataclass(frozen=True, slots=True)
 class PredecessorGone:
-    """Our predecessor has ended."""
+    """Our predecessor has ended; ``has_released`` tells that it had let go of the sockets before."""
+
+    has_released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SocketsReclaimed:
+    """No worker of a dead predecessor can close the sockets to new connections any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,5 +418,6 @@ Event = (
     | Appointed
     | Relieved
     | PredecessorGone
+    | SocketsReclaimed
     | LeadTaken
 )

@@ -121,6 +121,8 @@ class Fleet:
 
         self.pending_upgrade = False
         self.upgrade_began = now
+        self.reclaim_wanted = False
+        """Our predecessor died with the sockets in its hands."""
         self.upgrade_failure = ""
         """Why the last upgrade failed, until another begins."""
 

@@ -119,6 +119,12 @@ class ListenerSet:
         self._inherited = {}
         return tuple(str(address) for address in taken)
 
+    def reclaim(self) -> None:
+        """Our predecessor was killed: whatever its workers do to the sockets as its last ones is undone."""
+        for listener in self._open.values():
+            if listener.inherited:
+                listener.reclaim()
+
     def passed(self) -> tuple[PassedSocket, ...]:
         """What a successor may share."""
         return tuple(
@@ -155,7 +161,10 @@ class ListenerSet:
         """Close what ``generation`` does not use (with ``None``: all), removing the socket files that are ours."""
         wanted = self._used.get(generation, ()) if generation is not None else ()
         for address in [address for address in self._open if address not in wanted]:
-            self._open.pop(address).close()
+            listener = self._open.pop(address)
+            if listener.inherited:
+                listener.refuse_new()
+            listener.close()
         self._used = {generation: wanted} if generation is not None else {}
         if generation is None:
             for listener in self._adopted:

@@ -133,8 +133,9 @@ class Arbiter:
         if self._listeners.is_activated:
             log.info("sockets passed by the service manager replace `bind`", extra={"event": "activated"})
         if self._inheritance is not None:
-            text = "upgrade: pid=%d leads until the workers here serve"
-            log.info(text, self._inheritance.pid, extra={"event": "successor_started"})
+            pid, predecessor = os.getpid(), self._inheritance.pid
+            extra = {"event": "successor_started", "pid": pid, "predecessor": predecessor}
+            log.info("pid=%d leads until the workers of pid=%d serve", predecessor, pid, extra=extra)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ hurries; one that comes so soon that it must be the same signal, forwarded by a 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from .actions import CallHook, Say
 from .events import Notified, Relieved, SignalReceived, WatchdogPetted
 from .policy import ECHO_INTERVAL
 from .signals import Order
-from .states import SHUTTING_DOWN, GenerationState, Phase, PhaseFact
+from .states import SHUTTING_DOWN, GenerationState, Phase, PhaseFact, Tenure
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -43,13 +44,19 @@ def _stop(fleet: Fleet, event: SignalReceived, now: float) -> None:
     if now - fleet.stop_signal_at < ECHO_INTERVAL:
         fleet.say(Say("signal_ignored", f"{event.name} again: taken as an echo", logging.DEBUG))
         return
+    is_first = fleet.stop_signal_at == -math.inf
     fleet.stop_signal_at = now
     fleet.pending_reload = fleet.pending_upgrade = False
     candidate = fleet.candidate() or fleet.proposed()
     if candidate is not None and fleet.phase is Phase.RELOADING:
         reloading.reject(fleet, candidate, f"{event.name}: the service is stopping", now, level=logging.WARNING)
-    before = fleet.phase
-    fleet.move_phase(_STOPS[event.order])
+    before, fact = fleet.phase, _STOPS[event.order]
+    if is_first and fleet.tenure is Tenure.RETIRED:
+        # Nobody has told us to stop before: we leave because a successor leads. So this is a first word, not a second.
+        if fact is PhaseFact.TERM:
+            return
+        fact = PhaseFact.QUIT
+    fleet.move_phase(fact)
     if fleet.stop_began is None:
         fleet.stop_began = now
     if fleet.phase is Phase.DELAYING:

@@ -27,6 +27,7 @@ from .actions import (
     CallHook,
     DismissSuccessor,
     OfferLead,
+    ReclaimSockets,
     ReportReadiness,
     Say,
     Signal,
@@ -42,6 +43,7 @@ from .events import (
     PredecessorGone,
     ReadinessReported,
     Signalled,
+    SocketsReclaimed,
     SteppedDown,
     SuccessorDismissed,
     SuccessorLeads,
@@ -176,11 +178,16 @@ def _appointed(fleet: Fleet, event: Appointed, now: float) -> None:
 
 def _predecessor_gone(fleet: Fleet, event: PredecessorGone, now: float) -> None:
     """After a complete handover that is how it should be; before, the service depends on us."""
+    fleet.reclaim_wanted = not event.has_released
     if fleet.tenure not in (Tenure.APPRENTICE, Tenure.REPORTED):
         fleet.told = None  # the service manager may have listened to it alone until now
         return
     fleet.say(Say("predecessor_gone", "the former arbiter ended during the upgrade: leading now", logging.WARNING))
     fleet.move_tenure(TenureFact.APPOINTED)
+
+
+def _reclaimed(fleet: Fleet, event: SocketsReclaimed, now: float) -> None:
+    fleet.reclaim_wanted = False
 
 
 def _taken(fleet: Fleet, event: LeadTaken, now: float) -> None:
@@ -199,6 +206,7 @@ OBSERVERS: dict[type[Any], Callable[[Fleet, Any, float], None]] = {
     ReadinessReported: _reported,
     Appointed: _appointed,
     PredecessorGone: _predecessor_gone,
+    SocketsReclaimed: _reclaimed,
     LeadTaken: _taken,
 }
 
@@ -241,6 +249,8 @@ def _as_predecessor(fleet: Fleet, now: float) -> list[Action]:
 def _as_successor(fleet: Fleet, now: float) -> list[Action]:
     if fleet.tenure is Tenure.APPOINTED:
         return [TakeLead()]
+    if fleet.reclaim_wanted:
+        return [ReclaimSockets()]
     if fleet.tenure is Tenure.APPRENTICE:
         at = _settled_at(fleet)
         return [ReportReadiness()] if at is not None and now >= at else []

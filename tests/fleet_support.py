@@ -147,6 +147,8 @@ class Story:
                 return ev.ReadinessReported()
             case act.TakeLead():
                 return ev.LeadTaken()
+            case act.ReclaimSockets():
+                return ev.SocketsReclaimed()
         raise AssertionError(action)
 
     # --- questions

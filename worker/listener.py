@@ -35,7 +35,7 @@ __all__ = ["Listener", "socket_name"]
 class Listener:
     """One listening socket. ``close`` and ``release`` end it in this process; both may be repeated."""
 
-    __slots__ = ("_inode", "_owner", "_path", "address", "adopted", "socket")
+    __slots__ = ("_inode", "_owner", "_path", "address", "adopted", "inherited", "socket")
 
     def __init__(self, sock: socket.socket, address: Address, *, adopted: bool, path: str = "") -> None:
         sock.setblocking(False)
@@ -45,6 +45,8 @@ class Listener:
         """The address as it was asked for; ``name`` has what came of it (a real port instead of 0)."""
         self.adopted = adopted
         """The socket belongs to somebody else (systemd, a parent), who may go on using it."""
+        self.inherited = False
+        """Another arbiter opened it; workers that were forked before we led do not know that it is ours by now."""
         self._path = path
         self._owner = os.getpid()
         self._inode = inode_of(path) if path else None
@@ -87,7 +89,7 @@ class Listener:
         """
         path = file_of(address) if address.kind is AddressKind.UNIX else ""
         listener = cls(_socket_of(fd, address), address, adopted=True, path=path)
-        listener._owner, listener._inode = 0, inode
+        listener._owner, listener._inode, listener.inherited = 0, inode, True
         return listener
 
     def own(self, *, adopted: bool) -> None:
@@ -136,6 +138,16 @@ class Listener:
         """Close without removing the socket file: a worker's copy, or a socket that a successor goes on using."""
         self._inode = None
         self.socket.close()
+
+    def reclaim(self) -> None:
+        """Undo a ``refuse_new`` and prevent another, for good: the workers of an arbiter that was killed take themselves
+        for the last ones, and we serve on with the same socket."""
+        if sys.platform == "linux" and self.socket.family in (socket.AF_INET, socket.AF_INET6):
+            for option in (_SO_DETACH_FILTER, _SO_LOCK_FILTER):
+                try:
+                    self.socket.setsockopt(socket.SOL_SOCKET, option, 1)
+                except OSError:
+                    pass  # there was none to detach
 
     def refuse_new(self) -> None:
         """Let no further connection into the accept queue, in all processes that share the socket; those in the queue
@@ -261,7 +273,7 @@ def _type_name(sock: socket.socket) -> str:
 
 # Linux socket filter
 
-_SO_ATTACH_FILTER = 26
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER, _SO_LOCK_FILTER = 26, 27, 44
 
 
 def _drop_packets(sock: socket.socket) -> None:

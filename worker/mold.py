@@ -134,7 +134,7 @@ class _Mold:
             self._named = now
             for sentence in now:
                 log.warning("forking a worker: %s", sentence, extra={"event": "mold_remark"})
-        common, mine = self._common, (self._mailbox.fileno(),)
+        common, mine = self._common, self._orders.descriptors()
         spec = replace(common, slot=slot, number=number, mailbox=end, inherited=mine, prepared=prepared)
         try:
             self._breed(lambda: process.run(spec))

@@ -67,6 +67,10 @@ class Orders:
         self._word_timer: asyncio.TimerHandle | None = None
         self._witness = Witness()
 
+    def descriptors(self) -> tuple[int, ...]:
+        """What a child that we fork must not keep."""
+        return (self._mailbox.fileno(), *self._witness.descriptors())
+
     # While booting
 
     def listen_while_booting(self) -> None:

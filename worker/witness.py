@@ -45,6 +45,10 @@ class Witness:
         signal.signal(Signals.SIGUSR2, self._add_tasks)
         faulthandler.register(Signals.SIGUSR2, self._writer, all_threads=True, chain=True)
 
+    def descriptors(self) -> tuple[int, ...]:
+        """The writing end, for a child of ours that must not keep it."""
+        return () if self._writer == _STDERR else (self._writer,)
+
     def before(self, number: Signals, handler: Callable[[int, FrameType | None], None]) -> None:
         """Write the stacks of all threads at signal ``number``, then call ``handler``. Both in Python: signals that are
         fatal by nature, such as SIGABRT, cannot be registered with faulthandler."""

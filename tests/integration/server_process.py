@@ -194,7 +194,8 @@ class ServerProcess:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log lines of one event, with ``--log-format json``."""
-        lines = (json.loads(line) for line in self.log.splitlines() if line.startswith("{") and line.endswith("}"))
+        text = f"{self.out}\n{self.err}"  # the last line of either may be half there as yet
+        lines = (json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}"))
         return [line for line in lines if line["event"] == name]
 
     def wait_event(self, name: str, *, count: int = 1) -> dict[str, Any]:
@@ -203,9 +204,13 @@ class ServerProcess:
 
     def wait_notified(self, line: str) -> None:
         """Wait until a line such as ``READY=1`` arrived on the notify socket; fails when the server ends instead."""
-        deadline = time.monotonic() + PATIENCE
+        self.wait_notified_like(re.escape(line))
+
+    def wait_notified_like(self, pattern: str) -> None:
+        """The same for a line that matches ``pattern``."""
+        deadline, line = time.monotonic() + PATIENCE, pattern
         self._notify.settimeout(0.05)
-        while line not in self.notifications:
+        while not any(re.fullmatch(pattern, told) for told in self.notifications):
             ended = self.process.poll() is not None
             with contextlib.suppress(TimeoutError):
                 self.notifications += self._notify.recv(65536).decode().splitlines()

@@ -358,6 +358,8 @@ class SimKernel:
                 return [ev.ReadinessReported()]
             case act.TakeLead():
                 return [ev.LeadTaken()]
+            case act.ReclaimSockets():
+                return [ev.SocketsReclaimed()]
         raise AssertionError(action)
 
     def _deliver(self, pid: int, signal: Signals) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asgi_arbiter.arbiter.handover import Inheritance
 from asgi_arbiter.arbiter.listeners import ListenerSet, activated, urls
 from asgi_arbiter.config import Address, Config
 from asgi_arbiter.config.errors import BindError
@@ -13,6 +20,8 @@ from asgi_arbiter.config.errors import BindError
 
 class FakeListener:
     numbers = iter(range(10, 10_000))
+
+    inherited = False
 
     def __init__(self, address: Address) -> None:
         self.name = str(address)
@@ -160,3 +169,83 @@ def test_passed_sockets_replace_the_addresses_and_are_released_at_the_end() -> N
         assert listeners.of(1) == (listener,)
         listeners.keep(None)
         assert listener.fileno() == -1
+
+
+# Upgrades
+
+
+@pytest.fixture
+def handed(short_path: Path) -> Iterator[tuple[ListenerSet, ListenerSet, Path]]:
+    """The sets of an arbiter and of its successor, which shares a Unix socket and a TCP socket with it."""
+    path = short_path / "app.sock"
+    settings = Config(bind=(f"unix:{path}", "127.0.0.1:0"))
+    old, new = ListenerSet(), ListenerSet()
+    old.open(1, settings)
+    passed = tuple(replace(each, fd=os.dup(each.fd)) for each in old.passed())
+    new.inherit(Inheritance(1, 0, passed), settings)
+    new.open(1, settings)
+    yield old, new, path
+    new.keep(None)
+    old.keep(None)
+
+
+def test_a_successor_listens_where_its_predecessor_does(handed: tuple[ListenerSet, ListenerSet, Path]) -> None:
+    old, new, _ = handed
+    assert [each.name for each in new.of(1)] == [each.name for each in old.of(1)]
+    assert all(each.adopted for each in new.of(1))  # its workers must not close them to others
+
+
+def test_a_successor_that_fails_leaves_the_socket_file(handed: tuple[ListenerSet, ListenerSet, Path]) -> None:
+    old, new, path = handed
+    new.keep(None)
+    assert path.exists()
+    old.keep(None)
+    assert not path.exists()
+
+
+def test_after_the_handover_only_the_successor_removes_the_file(handed: tuple[ListenerSet, ListenerSet, Path]) -> None:
+    old, new, path = handed
+    taken = new.own()
+    assert set(taken) == {f"unix:{path}", "127.0.0.1:0"}
+    old.hand_over(taken)
+    assert path.exists() and old.descriptors() == ()
+    assert not any(each.adopted for each in new.of(1))
+    new.keep(None)
+    assert not path.exists()
+
+
+def test_what_the_successor_does_not_want_any_more_is_closed_and_removed(short_path: Path) -> None:
+    path = short_path / "app.sock"
+    old, new = ListenerSet(), ListenerSet()
+    old.open(1, Config(bind=(f"unix:{path}",)))
+    settings = Config(bind=("127.0.0.1:0",))
+    new.inherit(Inheritance(1, 0, tuple(replace(each, fd=os.dup(each.fd)) for each in old.passed())), settings)
+    new.open(1, settings)
+    assert len(new.others(1)) == 1  # not for its workers
+    taken = new.own()
+    assert taken == () and new.others(1) == ()
+    old.hand_over(taken)
+    assert not path.exists()
+    new.keep(None)
+
+
+def test_sockets_of_the_service_manager_are_passed_on() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        new = ListenerSet()
+        new.inherit(Inheritance(1, 0, (), (os.dup(server.fileno()),)), Config())
+        assert new.is_activated and new.activated()
+        new.keep(None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="socket filters")
+def test_orphans_of_a_predecessor_cannot_close_what_a_successor_serves(
+    handed: tuple[ListenerSet, ListenerSet, Path],
+) -> None:
+    old, new, _ = handed
+    tcp = old.of(1)[1]
+    tcp.refuse_new()
+    new.own()
+    new.reclaim()
+    tcp.refuse_new()  # once more, by one that was late
+    with socket.create_connection(tcp.socket.getsockname(), timeout=10):
+        pass

@@ -136,6 +136,18 @@ class TestThePredecessor:
         story = Story.serving(workers=1).signal(Order.STOP).signal(Order.UPGRADE)
         assert story.said("upgrade_ignored")
 
+    @pytest.mark.parametrize(
+        ("order", "phase"),
+        [(Order.STOP, Phase.DRAINING), (Order.INTERRUPT, Phase.STOPPING), (Order.QUIT, Phase.STOPPING)],
+    )
+    def test_a_first_stop_after_the_handover_is_not_taken_for_a_second(self, order: Order, phase: Phase) -> None:
+        story = upgrading()
+        led(story).obey()
+        story.signal(order)
+        assert story.fleet.phase is phase
+        story.later(1.0).signal(Order.STOP)
+        assert story.fleet.phase is Phase.KILLING
+
 
 class TestTheSuccessor:
     def booted(self) -> Story:
@@ -156,12 +168,12 @@ class TestTheSuccessor:
 
     def test_it_leads_at_once_when_its_predecessor_dies(self) -> None:
         story = self.booted().see(ev.PredecessorGone())
-        assert story.obey() == [act.TakeLead()] and story.said("predecessor_gone")
+        assert story.obey() == [act.TakeLead(), act.ReclaimSockets()] and story.said("predecessor_gone")
 
     def test_the_end_of_a_predecessor_that_has_handed_over_is_no_news_but_the_status_is_told_again(self) -> None:
         story = self.booted().see(ev.Appointed())
         story.obey()
-        story.see(ev.PredecessorGone())
+        story.see(ev.PredecessorGone(has_released=True))
         assert not story.said("predecessor_gone") and story.fleet.tenure is Tenure.LEADING
         assert [type(action) for action in plan(story.fleet, story.now)] == [act.Notify]
 
