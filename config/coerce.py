@@ -205,9 +205,13 @@ def _binds(option: Option, raw: object) -> tuple[str, ...]:
     if not words:
         raise Misfit("at least one address")
     try:
-        return tuple(dict.fromkeys(str(Address.parse(word)) for word in words))
+        addresses = [Address.parse(word) for word in words]
     except InvalidSetting as wrong:
         raise Misfit(str(wrong), whole=True) from None
+    # The same address twice is a slip; port 0 twice asks for two ports.
+    return tuple(
+        str(address) for at, address in enumerate(addresses) if address.port == 0 or address not in addresses[:at]
+    )
 
 
 def _pairs(option: Option, raw: object) -> tuple[tuple[str, str], ...]:

@@ -28,7 +28,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import first_step
-from .errors import ClientDisconnected, MisusedByApplication
+from .errors import ClientDisconnected, MisusedByApplication, is_departure
 from .ws_denial import Denial
 from .ws_frames import NORMAL, is_sendable
 
@@ -312,14 +312,20 @@ class Session:
 
     def _conclude(self, error: BaseException | None) -> None:
         cancelled = isinstance(error, asyncio.CancelledError)
-        failed = error is not None and not cancelled and not _is_only_disconnect(error)
+        failed = error is not None and not cancelled and not self._is_departure(error)
         if failed:
-            log.error("Exception in ASGI application", exc_info=error, extra={"event": "application_failed"})
+            log.error(
+                "exception in the application: WEBSOCKET %s",
+                self.scope["path"],
+                exc_info=error,
+                extra={"event": "application_error"},
+            )
         if self.phase is Phase.CONNECTING or (self._denial is not None and not self._denial.is_begun):
             if error is None:
                 log.error(
-                    "The application returned without accepting or closing the WebSocket",
-                    extra={"event": "application_failed"},
+                    "the application returned without accepting or closing: WEBSOCKET %s",
+                    self.scope["path"],
+                    extra={"event": "application_misbehaved"},
                 )
             self.phase = Phase.CLOSED
             self._wire.refuse(
@@ -335,6 +341,14 @@ class Session:
         self.is_over = True
         self._wire.application_ended()
 
+    def _is_departure(self, error: BaseException) -> bool:
+        """Whether the error says nothing but that the peer is gone, in its framework's words once that is so."""
+        if self._farewell is not None:
+            return is_departure(error)
+        if isinstance(error, BaseExceptionGroup):
+            return error.split(ClientDisconnected)[1] is None
+        return isinstance(error, ClientDisconnected)
+
     def _leaving_code(self) -> int:
         """For a task that was cancelled: by a drain, or by the application itself."""
         return leaving_code(self.context.draining) if self.context.draining else 1011
@@ -343,13 +357,6 @@ class Session:
 def leaving_code(reason: str) -> int:
     """What a worker that leaves says: 1001 if nobody comes after it, 1012 at a restart (the registry of close codes)."""
     return 1001 if reason in ("shutdown", "orphaned") else 1012
-
-
-def _is_only_disconnect(error: BaseException) -> bool:
-    """Whether it says nothing but that the peer is gone, which no log needs; alone or in a group of a task group."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(ClientDisconnected)[1] is None
-    return isinstance(error, ClientDisconnected)
 
 
 def _size(message: Message) -> int:

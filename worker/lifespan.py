@@ -107,12 +107,13 @@ _BEFORE_RUNNING = frozenset({_P.NEW, _P.OFFERED, _P.STARTING})
 class Lifespan:
     """One application's lifespan: ``startup``, then serving, then ``shutdown``."""
 
-    def __init__(self, app: ASGIApplication, config: Config) -> None:
+    def __init__(self, app: ASGIApplication, config: Config, *, announce: bool = True) -> None:
         self.state: dict[str, Any] = {}
         """What the application left for its requests (ASGI lifespan 2.0, "Lifespan State")."""
         self.phase = LifespanPhase.NEW
         self._app = app
         self._mode = config.lifespan
+        self._announce = announce
         self._startup_timeout = config.lifespan_startup_timeout or None
         self._shutdown_timeout = config.lifespan_shutdown_timeout or None
         self._limit: asyncio.Timeout | None = None
@@ -273,7 +274,10 @@ class Lifespan:
                 f"the application does not support lifespan, but lifespan is 'on': {self._why}",
                 traceback_text=self._traceback,
             )
-        log.info("the application does not support lifespan: %s", self._why, extra={"event": "lifespan_unsupported"})
+        level = logging.INFO if self._announce else logging.DEBUG
+        log.log(
+            level, "the application does not support lifespan: %s", self._why, extra={"event": "lifespan_unsupported"}
+        )
         if self._traceback:
             log.debug("%s", self._traceback.rstrip(), extra={"event": "lifespan_unsupported"})
 

@@ -149,7 +149,7 @@ class _Worker:
     def _load_application(self) -> ASGIApplication:
         from asgi_arbiter.config.importer import load_application
 
-        app = load_application(self.config)
+        app = load_application(self.config, announce=self.spec.number == 1)
         self._hooks.with_worker("post_worker_init")
         return app
 
@@ -162,6 +162,7 @@ class _Worker:
             retire=self._retire,
             rivals=(spec.board, spec.slot) if self.config.workers > 1 else None,
             tls=self._tls,
+            announce=spec.number == 1,
         )
         self._orders.attach(asyncio.get_running_loop(), server)
         try:

@@ -63,6 +63,7 @@ class Server:
     ``tls`` replaces the TLS context that ``config`` describes, for hosts that must read the key before dropping rights.
     ``access_log`` takes the access records of hosts that write them in their own way; ``config.access_log`` is then
     not asked.
+    ``announce`` is false in all but one of several servers alike: what each would say in the same words is said once.
     """
 
     def __init__(
@@ -75,10 +76,11 @@ class Server:
         rivals: tuple[PulseBoard, int] | None = None,
         tls: ssl.SSLContext | None = None,
         access_log: AccessWriter | None = None,
+        announce: bool = True,
     ) -> None:
         self.config = config
         self.phase = ServerPhase.NEW
-        self.lifespan = Lifespan(app, config)
+        self.lifespan = Lifespan(app, config, announce=announce)
         self.listeners: Sequence[Listener] = ()
         self._app = app
         self._beat = beat

@@ -257,3 +257,8 @@ def test_anything_is_taken_or_refused_and_what_is_taken_survives_a_second_readin
 )
 def test_what_was_found_is_quoted_as_it_was_written(raw: object, text: str) -> None:
     assert found(raw) == text
+
+
+def test_the_same_address_twice_is_one_but_two_free_ports_are_two() -> None:
+    assert take("bind", ["127.0.0.1:80", "127.0.0.1:80"]) == ("127.0.0.1:80",)
+    assert take("bind", ["127.0.0.1:0", "127.0.0.1:0"]) == ("127.0.0.1:0", "127.0.0.1:0")

@@ -69,7 +69,7 @@ def converse(
         context = ConnectionContext(app, Config(**settings or {}), loop)
         context.draining = draining
         wire = Notes()
-        session = Session(context, {"type": "websocket"}, wire)
+        session = Session(context, {"type": "websocket", "path": "/chat"}, wire)
         loop.call_soon(session.start)
         for step in (lambda _: None, *steps):
             for _ in range(8):
@@ -404,3 +404,25 @@ def test_send_waits_for_a_slow_peer() -> None:
 
 def test_the_table_has_only_rows_of_phases_in_which_one_may_speak() -> None:
     assert {phase for phase, _ in _TABLE} == {Phase.CONNECTING, Phase.DENYING, Phase.OPEN}
+
+
+def test_a_frameworks_word_for_a_peer_that_is_gone_is_no_error_once_it_is_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class WebSocketDisconnect(Exception):
+        """As Starlette has it."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(ACCEPT)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        raise WebSocketDisconnect
+
+    async def liar(scope: Any, receive: Any, send: Any) -> None:
+        await send(ACCEPT)
+        raise WebSocketDisconnect
+
+    converse(app, lambda session: session.end(1006))
+    assert caplog.text == ""
+    converse(liar)
+    assert "WEBSOCKET /chat" in caplog.text
