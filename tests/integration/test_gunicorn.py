@@ -25,7 +25,7 @@ import httpx
 import psutil
 import pytest
 
-from .server_process import APPS, PATIENCE, ServerProcess, eventually, free_port, run
+from .server_process import APPS, EXAMPLES, PATIENCE, ServerProcess, eventually, free_port, run
 from .wire import Response, Wire
 
 gunicorn = pytest.importorskip("gunicorn")
@@ -165,6 +165,15 @@ def test_requests_are_served_and_term_ends_everything_in_good_order(guni: Gunico
     assert server.wait_exit() == 0
     assert guni.lives()[2:] == ["lifespan.shutdown"] * 2
     assert_left_in_good_order(server, workers, guni)
+
+
+def test_the_example_runs_as_its_head_says(serve: Serve) -> None:
+    control = ["--no-control-socket"] if VERSION >= (25, 1) else []
+    arguments = ("-c", str(EXAMPLES / "gunicorn_worker_conf.py"), "-b", "127.0.0.1:0", *control)
+    server = serve(*arguments, command=COMMAND, wait=False)
+    server.wait_log("Worker ready", count=2)
+    assert server.get().status_code == 200
+    server.wait_log(r'127\.0\.0\.1 "GET / HTTP/1\.1" 200 \d+ bytes \d+ ms')
 
 
 def test_the_h11_class_is_pure_python(guni: Gunicorn) -> None:
