@@ -23,6 +23,7 @@ from .cycle import COMPLETE, STARTED, STREAMING, WAITING, RequestCycle
 from .errors import Refusal
 from .first_step import start
 from .flow import HIGH_WATER, Waiters, wake
+from .memo import LONGEST
 from .proxy import apply_forwarding
 from .reading import ANSWER, BODY, CLOSED, DISCARD, DISCARD_LIMIT, HEAD, RequestReader
 from .request import check_sizes, inspect, make_scope, read_request_line, websocket_scope
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from .asgi import HeaderList
     from .base import ConnectionContext, HeadParser
-    from .request import RequestLine
+    from .request import RequestLine, Terms
 
 __all__ = ["HttpConnection"]
 
@@ -123,19 +124,15 @@ class HttpConnection(RequestReader):
         if len(block) > policy.smallest_limit:
             check_sizes(block, line_end, policy)
         line = read_request_line(block[:line_end])
-        parser = policy.parser
-        parser.read(block)
-        fields = parser.fields
-        if len(fields) > policy.field_limit:
-            raise Refusal(431, "There are too many header fields.")
-        terms = inspect(line, parser)
-        if terms.underscored:
-            fields = self._without_underscores(fields)
+        known = policy.field_sections.get(block[line_end:])
+        if known is None or not line.modern:
+            known = self._judge(line, block, line_end)
+        fields, terms = known
         if context.in_flight >= policy.concurrency:
             raise Refusal(503, "The server is busy.")
         scope = make_scope(
             line,
-            fields,
+            fields.copy(),  # the application's own; what is remembered stays as it is
             policy.root_path,
             self._client,
             self._server,
@@ -164,6 +161,21 @@ class HttpConnection(RequestReader):
             cycle.began_at = time.monotonic()
         self.cycle = cycle
         return cycle
+
+    def _judge(self, line: RequestLine, block: bytes, line_end: int) -> tuple[HeaderList, Terms]:
+        """The fields of a head and what they ask for, remembered for the next head like it. Raises ``Refusal``."""
+        policy = self.policy
+        parser = policy.parser
+        parser.read(block)
+        fields = parser.fields
+        if len(fields) > policy.field_limit:
+            raise Refusal(431, "There are too many header fields.")
+        terms = inspect(line, parser)
+        if terms.underscored:
+            fields = self._without_underscores(fields)
+        if line.modern and not terms.offered and len(block) - line_end <= LONGEST:
+            policy.field_sections.keep(block[line_end:], (fields, terms), self.context.tick)
+        return fields, terms
 
     def _without_underscores(self, fields: HeaderList) -> HeaderList:
         """The setting ``header_map``: in CGI names ``a_b`` and ``a-b`` are one, and one of them may be a forgery."""

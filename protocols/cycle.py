@@ -36,6 +36,7 @@ from .framing import (
     Link,
     Phase,
 )
+from .memo import LONGEST
 from .response import STATUS_LINES, encode_fields, status_line
 
 if TYPE_CHECKING:
@@ -170,14 +171,28 @@ class RequestCycle(FramedResponse):
                 self._end_body()
         elif kind == "http.response.start" and phase is WAITING:
             self.status = status = message["status"]
-            parts = [STATUS_LINES.get(status) or status_line(status)]
             self.response_headers = headers = message.get("headers", ())
-            self._flags = encode_fields(headers, parts)
-            self._parts = parts
+            try:
+                known = self._link.policy.response_heads.get((status, *headers)) if type(headers) is list else None
+            except TypeError:  # pairs that are lists cannot be looked up
+                known = None
+            if known is None:
+                known = self._encode_head(status, headers)
+            self._flags, parts = known
+            self._parts = parts.copy()
             self._trailers = self._trailers_wanted() if message.get("trailers", False) else NO_TRAILERS
             self.phase = STARTED
         else:
             self._send_rest(kind, message)
+
+    def _encode_head(self, status: int, headers: Any) -> tuple[int, list[bytes]]:
+        """Flags and lines of a head, remembered where it is likely to come again."""
+        parts = [STATUS_LINES.get(status) or status_line(status)]
+        flags = encode_fields(headers, parts)
+        if type(headers) is list and sum(map(len, parts)) <= LONGEST and _is_plain(headers):
+            link = self._link
+            link.policy.response_heads.keep((status, *headers), (flags, parts), link.context.tick)
+        return flags, parts
 
     def _end_body(self) -> None:
         if self._trailers:
@@ -335,6 +350,14 @@ class RequestCycle(FramedResponse):
             self.scope["path"],
             extra={"event": "application_misbehaved"},
         )
+
+
+def _is_plain(headers: list[Any]) -> bool:
+    """Whether no field can change behind our back, or be equal to another that is encoded differently."""
+    return all(
+        type(field) is tuple and type(field[0]) is bytes and type(field[1]) is bytes and len(field) == 2
+        for field in headers
+    )
 
 
 def _as_bytes(body: Any) -> bytes:

@@ -144,7 +144,7 @@ class FramedResponse:
             not self._flags & _UNUSUAL
             and self.keep_alive
             and self.line.modern
-            and self.body is None
+            and (self.body is None or self.body.complete)
             and not policy.default_fields
             and not link.context.draining
         ):

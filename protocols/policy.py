@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from .memo import Memo
 from .proxy import Trust
 from .request import watch_forwarding
 from .scheme_headers import SchemeHeaders
@@ -16,7 +17,9 @@ from .scheme_headers import SchemeHeaders
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
 
+    from .asgi import HeaderList
     from .base import ConnectionContext, HeadParser
+    from .request import Terms
 
 __all__ = ["HttpPolicy", "policy_of", "ticks"]
 
@@ -40,6 +43,7 @@ class HttpPolicy:
         "drain_ticks",
         "extensions",
         "field_limit",
+        "field_sections",
         "field_size_limit",
         "head_limit",
         "header_map",
@@ -50,6 +54,7 @@ class HttpPolicy:
         "parser",
         "request_ticks",
         "reset_context",
+        "response_heads",
         "root_path",
         "server_line",
         "smallest_limit",
@@ -60,6 +65,10 @@ class HttpPolicy:
 
     def __init__(self, config: Config, parser: HeadParser) -> None:
         self.parser = parser
+        self.field_sections: Memo[bytes, tuple[HeaderList, Terms]] = Memo()
+        """The fields of HTTP/1.1 heads and what they ask for, by all that follows the request line."""
+        self.response_heads: Memo[tuple[Any, ...], tuple[int, list[bytes]]] = Memo()
+        """``Field`` flags and encoded lines by the status and fields that the application gave."""
         self.line_limit = config.limit_request_line or math.inf
         self.field_limit = config.limit_request_fields or math.inf
         self.field_size_limit = config.limit_request_field_size or math.inf

@@ -139,7 +139,24 @@ class RequestReader(asyncio.Protocol):
                 return
             data = self._held + data
             self._held = b""
+        elif (
+            0 < data.find(b"\r\n\r\n") == len(data) - 4
+            and self._reading is HEAD
+            and not self.write_paused
+            and data[0] != 13
+        ):
+            self._read_one(data)
+            return
         self._read(data)
+
+    def _read_one(self, head: bytes) -> None:
+        """What most reads are: one whole head and nothing else, when it is the connection's turn."""
+        try:
+            cycle = self._begin(head, head, len(head))
+            if cycle is not None:
+                self._start(cycle)
+        except Refusal as refusal:
+            self._refuse(refusal)
 
     def _read(self, data: bytes) -> None:
         """Everything in ``data``, message after message. The loop that replaces recursion."""

@@ -162,7 +162,7 @@ def strict_fields(block: bytes) -> list[tuple[bytes, bytes]]:
 class Terms:
     """What a head asks of the connection, beyond being answered. Shared between requests where it can be."""
 
-    __slots__ = ("expects", "forwarded", "keep_alive", "length", "trailers", "underscored", "upgrade")
+    __slots__ = ("expects", "forwarded", "keep_alive", "length", "offered", "trailers", "underscored", "upgrade")
 
     def __init__(
         self,
@@ -170,6 +170,7 @@ class Terms:
         length: int = 0,
         keep_alive: bool = True,
         expects: bool = False,
+        offered: bool = False,
         upgrade: bool = False,
         forwarded: bool = False,
         trailers: bool = False,
@@ -179,6 +180,8 @@ class Terms:
         self.keep_alive = keep_alive
         self.expects = expects
         """The client waits for ``100 Continue`` before it sends the body."""
+        self.offered = offered
+        """The client offers an upgrade; what comes of that depends on the method."""
         self.upgrade = upgrade
         """The client asks for a WebSocket."""
         self.forwarded = forwarded
@@ -295,11 +298,13 @@ def _inspect_special(line: RequestLine, values: dict[bytes, bytes], fields: Head
     options = _list_items(b"connection", fields) if b"connection" in values else ()
     modern = line.modern
     length = _body_length(modern, values, fields)
+    offered = b"upgrade" in options
     return Terms(
         length=length,
         keep_alive=b"close" not in options and (modern or b"keep-alive" in options),
         expects=_expects_continue(modern, values) and length != 0,
-        upgrade=b"upgrade" in options and length == 0 and _asks_for_websocket(line, fields),
+        offered=offered,
+        upgrade=offered and length == 0 and _asks_for_websocket(line, fields),
         forwarded=not _no_forwarding(values),
         trailers=modern and b"te" in values and b"trailers" in _list_items(b"te", fields),
     )

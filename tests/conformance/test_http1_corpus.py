@@ -26,11 +26,16 @@ CASES: list[Any] = [
 class Outcome:
     """What the application saw and what the client heard."""
 
-    def __init__(self, parser: str, pieces: list[bytes]) -> None:
+    def __init__(self, parser: str, pieces: list[bytes], before: bytes = b"") -> None:
+        """``before`` is what another client of the same worker said."""
         recorder = Recorder()
 
         async def story() -> bytes:
             client = Client(recorder, parser)
+            if before:
+                await Client(recorder, parser, context=client.context).say(before)
+                recorder.scopes.clear()
+                recorder.bodies.clear()
             for piece in pieces:
                 if client.transport.closing:
                     break
@@ -67,6 +72,14 @@ def test_the_verdict_is_the_one_of_the_corpus(case: dict[str, Any], parser: str)
         cut = Outcome(parser, [data[at : at + 1] for at in range(len(data))])
         assert [answer.status for answer in cut.answers] == statuses
         assert (cut.bodies, cut.scopes[: len(cut.bodies)]) == (whole.bodies, whole.scopes[: len(whole.bodies)])
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize("case", CASES)
+def test_the_verdict_is_the_same_when_the_head_is_remembered(case: dict[str, Any], parser: str) -> None:
+    data = case["bytes"].encode("latin-1")
+    first, second = Outcome(parser, [data]), Outcome(parser, [data], before=data)
+    assert (first.heard, first.scopes, first.bodies) == (second.heard, second.scopes, second.bodies)
 
 
 def check(wanted: dict[str, Any], scope: dict[str, Any], body: bytes) -> None:

@@ -124,6 +124,13 @@ def test_the_answer_does_not_depend_on_how_the_bytes_arrive(data: bytes, places:
     assert whole.bodies == pieces.bodies
 
 
+@given(requests() | damaged_cases(), lines)
+@thorough
+def test_the_answer_does_not_depend_on_what_was_asked_before(data: bytes, line: bytes) -> None:
+    before = line + data[data.find(b"\r\n") :] if b"\r\n" in data else data
+    same(Outcome("httptools", [data]), Outcome("httptools", [data], before=before))
+
+
 @given(requests() | damaged_cases())
 @thorough
 def test_whatever_a_parser_reads_is_what_the_grammar_says(data: bytes) -> None:

@@ -432,3 +432,42 @@ def test_other_upgrades_are_answered_as_requests(parser: str, head: bytes) -> No
 def test_without_a_websocket_protocol_an_upgrade_is_answered_as_a_request(parser: str) -> None:
     client = talk(parser, hello, UPGRADE, request())
     assert [answer.status for answer in client.answers()] == [200, 200]
+
+
+# Heads that come again
+
+
+def test_what_an_application_does_to_its_headers_does_not_reach_the_next_request(parser: str) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(list(scope["headers"]))
+        scope["headers"].append((b"x-a", b"mine"))
+        await hello(scope, receive, send)
+
+    talk(parser, app, request(), request())
+    assert seen == [[(b"host", b"a")]] * 2
+
+
+def test_an_upgrade_that_meant_nothing_in_a_post_is_one_in_a_get(parser: str) -> None:
+    fields = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    upgrades: list[Any] = []
+
+    def websocket(context: Any, upgrade: Any) -> asyncio.Protocol:
+        upgrades.append(upgrade)
+        return asyncio.Protocol()
+
+    talk(parser, hello, request("/", "POST", *fields), request("/", "GET", *fields), websocket_protocol=websocket)
+    assert [upgrade.method for upgrade in upgrades] == ["GET"]
+
+
+def test_a_head_of_http_1_0_is_not_judged_by_one_of_http_1_1(parser: str) -> None:
+    client = talk(parser, hello, request(), request(version="HTTP/1.0"))
+    assert [answer.get(b"connection") for answer in client.answers()] == [None, b"close"]
+
+
+def test_long_heads_and_too_many_of_them_are_not_remembered(parser: str) -> None:
+    requests = [request("/", "GET", f"X-A: {number}") for number in range(1500)]
+    client = talk(parser, hello, request("/", "GET", "X-A: " + "a" * 2000), *requests)
+    assert len(client.answers()) == 1501
+    assert len(client.connection.policy.field_sections) <= 256

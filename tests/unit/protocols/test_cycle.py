@@ -386,3 +386,60 @@ def test_an_application_that_cannot_be_called_so_is_a_500(parser: str, caplog: p
     def app(scope: Any) -> None: ...
 
     assert talk(parser, app, request()).answers()[0].status == 500
+
+
+# Heads that are remembered
+
+
+def test_a_head_that_was_sent_before_is_still_judged_with_its_body() -> None:
+    answered: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(200, (b"content-length", b"5")))
+        await send(body(b"hello" if not answered else b"too long"))
+        answered.append(1)
+
+    answers = talk("h11", app, request(), request()).answers()
+    assert [answer.status for answer in answers] == [200, 500]
+
+
+def test_headers_are_encoded_as_they_are_when_they_are_sent() -> None:
+    headers = [[b"x-number", b"1"]]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        headers[0][1] = b"2"
+        await send(body(b""))
+
+    answers = talk("h11", app, request(), request()).answers()
+    assert [answer.get(b"x-number") for answer in answers] == [b"1", b"2"]
+
+
+def test_headers_may_come_from_a_generator_each_time() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        fields = ((name, b"1") for name in (b"x-a", b"x-b"))
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send(body(b""))
+
+    answers = talk("h11", app, request(), request()).answers()
+    assert [(answer.get(b"x-a"), answer.get(b"x-b")) for answer in answers] == [(b"1", b"1")] * 2
+
+
+def test_a_remembered_head_that_the_framing_changed_comes_out_whole_the_next_time() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(204, (b"content-length", b"0"), (b"x-a", b"1")))
+        await send(body(b""))
+
+    client = talk("h11", app, request(), request())
+    one, two = client.answers()
+    assert one.headers == two.headers
+    assert one.get(b"x-a") == b"1"
+
+
+def test_a_bad_value_is_refused_every_time() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(200, (b"x-a", b"1\r\nx-b: 2")))
+        await send(body(b""))
+
+    answers = talk("h11", app, request(), request()).answers()
+    assert [answer.status for answer in answers] == [500, 500]
