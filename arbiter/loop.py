@@ -106,14 +106,14 @@ class Arbiter:
             self._listeners.inherit(inheritance, config)
         if descriptors:
             self._listeners.adopt(descriptors, config)
-        logs.configure(config, identity="arbiter")
+        logs.configure(config, identity=f"arbiter pid={os.getpid()}")
         self._hooks = Hooks(config, os.getpid())
         self._hooks.call("on_starting")
         opened = self._listeners.open(1, config)
         self.addresses = urls(opened, config)
         if config.daemon and inheritance is None:
             detach()
-        logs.configure(config, identity="arbiter")
+        logs.configure(config, identity=f"arbiter pid={os.getpid()}")
         self._say_hello()
 
     def _say_hello(self) -> None:

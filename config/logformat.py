@@ -9,7 +9,7 @@ A local time with its offset, the level, who speaks, what is said. The rules:
 * Nothing that a client or an application sends can forge a line or reach the terminal: control characters are
   written as ``\\xNN``, and every line after the first of one record is indented.
 * JSON lines always have ``ts`` (RFC 3339, UTC), ``level``, ``logger``, ``event`` (a stable name, or null), the
-  identity (``role``, ``pid`` and, for a worker, ``worker`` and ``gen``) and ``message``; ``exception`` where there is
+  identity (``role``, ``pid`` and, for a worker, ``worker`` and ``generation``) and ``message``; ``exception`` where there is
   one; then the fields that were given as ``extra``.
 * This module formats and writes nothing.
 """
@@ -83,7 +83,7 @@ class Identity:
         for word in text.split():
             key, found, value = word.partition("=")
             if found:
-                self.fields[key] = int(value) if value.isdecimal() else value
+                self.fields["generation" if key == "gen" else key] = int(value) if value.isdecimal() else value
             else:
                 self.fields["role"] = word
 

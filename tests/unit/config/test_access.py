@@ -154,7 +154,7 @@ def test_json_has_the_fields(tmp_path: Path) -> None:
         "event": "request",
         "role": "worker",
         "worker": 2,
-        "gen": 5,
+        "generation": 5,
         "pid": 8,
         "client": "127.0.0.1:51934",
         "scheme": "http",

@@ -104,7 +104,7 @@ def test_a_json_line_has_all_fields_and_the_extras() -> None:
         "event": "worker_ready",
         "role": "worker",
         "worker": 2,
-        "gen": 5,
+        "generation": 5,
         "pid": 4711,
         "message": "ready in 212 ms",
         "took": 212,
@@ -160,4 +160,4 @@ def test_cleaning_leaves_text_of_any_language() -> None:
 
 def test_an_identity_is_text_and_fields() -> None:
     assert Identity("arbiter pid=7").fields == {"role": "arbiter", "pid": 7}
-    assert WORKER.fields == {"role": "worker", "worker": 2, "gen": 5, "pid": 4711}
+    assert WORKER.fields == {"role": "worker", "worker": 2, "generation": 5, "pid": 4711}
