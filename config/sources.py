@@ -272,7 +272,7 @@ def _follow_worker_class(values: dict[str, Any], sources: dict[str, Source]) -> 
 _WHILE_DEVELOPING = {
     "timeout": 0.0,  # a debugger stops the event loop for as long as its user thinks
     "graceful_timeout": 5.0,  # an open event stream ends soon, so that the browser comes back to the new code
-    "quick_timeout": 0.0,  # Ctrl-C does not wait for one either
+    "quick_timeout": 0.5,  # Ctrl-C does not wait for one either
     "kill_timeout": 1.0,
     "drain_linger": 0.0,  # the browser's idle connection must not have its next request answered by the old code
 }

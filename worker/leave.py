@@ -22,6 +22,9 @@ log = logging.getLogger("asgi_arbiter.worker")
 
 _POLL = 0.02
 """Seconds between two looks at what is left."""
+_FRESH = 3
+"""Looks for which an idle connection is left alone: the request of one that was just opened is on its way, and without a
+linger it would be met by a closed door."""
 
 
 async def leave(
@@ -31,11 +34,12 @@ async def leave(
 
     ``describe`` tells what is under way, for the log, where the time did not suffice."""
     told: set[Connection] = set()
-    cancelled = cut = 0
+    cancelled = cut = looks = 0
     while True:
         for connection in context.connections - told:  # also those that were accepted last
-            told.add(connection)
-            connection.drain(drain.reason)
+            if looks >= _FRESH or not connection.is_idle():
+                told.add(connection)
+                connection.drain(drain.reason)
         now = time.monotonic()
         order = drain.step(now, len(context.connections) + len(context.tasks) + acceptor.pending)
         if order is DrainOrder.FINISH:
@@ -44,6 +48,7 @@ async def leave(
             cancelled = _cancel(context, describe())
         if order is DrainOrder.CUT:
             cut = _cut(context, acceptor)
+        looks += order is not DrainOrder.TURN
         await asyncio.sleep(0 if order is DrainOrder.TURN else _POLL)
     return DrainReport(drain.reason, now - drain.began_at, cancelled, cut, context.completed)
 

@@ -313,7 +313,7 @@ def test_keywords_are_settings_under_any_name_without_files_and_without_our_vari
 
 def test_reload_has_other_defaults_for_what_a_developer_would_wait_for() -> None:
     loaded = load({"reload": Given(True, "command line, --reload")}, environment={}, directory="/")
-    assert (loaded.config.timeout, loaded.config.quick_timeout, loaded.config.drain_linger) == (0.0, 0.0, 0.0)
+    assert (loaded.config.timeout, loaded.config.quick_timeout, loaded.config.drain_linger) == (0.0, 0.5, 0.0)
     assert (loaded.config.graceful_timeout, loaded.config.kill_timeout) == (5.0, 1.0)
     assert str(loaded.sources["timeout"]) == "command line, --reload"
 
@@ -321,4 +321,4 @@ def test_reload_has_other_defaults_for_what_a_developer_would_wait_for() -> None
 def test_reload_leaves_alone_what_was_set() -> None:
     values = {"reload": Given(True, "x"), "timeout": Given("7", "x"), "drain_linger": Given("1", "x")}
     config = load(values, environment={}, directory="/").config
-    assert (config.timeout, config.drain_linger, config.quick_timeout) == (7.0, 1.0, 0.0)
+    assert (config.timeout, config.drain_linger, config.quick_timeout) == (7.0, 1.0, 0.5)

@@ -18,8 +18,8 @@ from asgi_arbiter.worker.leave import leave
 class Fake:
     """A connection that notes what it is told, and may leave when told."""
 
-    def __init__(self, context: Any, *, leaves: bool = False) -> None:
-        self.context, self.leaves = context, leaves
+    def __init__(self, context: Any, *, leaves: bool = False, idle: bool = False) -> None:
+        self.context, self.leaves, self.idle = context, leaves, idle
         self.said: list[str] = []
         context.connections.add(self)
 
@@ -31,6 +31,9 @@ class Fake:
     def abort(self) -> None:
         self.said.append("abort")
         self.context.connections.discard(self)
+
+    def is_idle(self) -> bool:
+        return self.idle
 
     def describe(self) -> str:
         return "GET /slow of 10.0.0.1"
@@ -68,6 +71,19 @@ def test_everybody_is_told_once_also_who_comes_last() -> None:
         report = await task
         assert first.said == last.said == ["reload"]
         assert report.is_clean
+
+    asyncio.run(main())
+
+
+def test_an_idle_connection_may_still_begin_a_request_before_it_is_told() -> None:
+    async def main() -> None:
+        context, drain, acceptor = begun(5.0)
+        idle, busy = Fake(context, leaves=True, idle=True), Fake(context, leaves=True)
+        task = asyncio.create_task(leave(drain, context, acceptor))
+        await asyncio.sleep(0)
+        assert busy.said == ["reload"] and idle.said == []
+        report = await task
+        assert idle.said == ["reload"] and report.is_clean
 
     asyncio.run(main())
 
