@@ -75,6 +75,7 @@ _RELOADER_BEAT = 0.2
 """Seconds between two looks at ``alive`` while somebody waits for a reload."""
 _SLOTS = 256
 """Workers that can tell each other how many connections they have; more serve as well, without looking."""
+_TO_LEAVE = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 _JUDGED_FROM_THE_FORK = gunicorn.version_info < (22, 0)
 
 
@@ -145,12 +146,22 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def init_process(self) -> None:
         """Everything in the new process, to the end of its life."""
+        self._listen_early()
         adopt(self.log)
         try:
             self._settle()
         except ArbiterError as error:
             self._fail(error, Arbiter.WORKER_BOOT_ERROR)
         super().init_process()
+
+    def _listen_early(self) -> None:
+        """Hear TERM, INT and QUIT from now on, and those that came since the fork: they went to the master's handlers,
+        whose queue nobody reads here, and the master would wait for us until ``graceful_timeout``."""
+        master = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+        for number in _TO_LEAVE:
+            signal.signal(number, self.handle_exit if number == signal.SIGTERM else self.handle_quit)
+        if not _TO_LEAVE.isdisjoint(_queued(getattr(master, "SIG_QUEUE", None))):
+            self.handle_exit(signal.SIGTERM, None)
 
     def _settle(self) -> None:
         """Settings and certificates; before ``Worker.init_process`` gives up the rights to read keys."""
@@ -293,10 +304,13 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def init_signals(self) -> None:
         """gunicorn's handlers, which are the methods below, and those that it lacks."""
         faulthandler.disable()  # whoever enabled it: its handler of ABRT must come before ours
+        # gunicorn sets the default actions first: what comes in that moment must wait.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
         super().init_signals()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGHUP, _do_nothing)
         self._point_faulthandler()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _point_faulthandler(self) -> None:
         """Its stacks go to the error log: at ABRT and crashes, and then to the handler before it; at USR2."""
@@ -395,6 +409,16 @@ def _listener(wrapper: Any) -> Listener:
     """gunicorn's socket as ours. The socket object itself, so that its descriptor has one owner."""
     sock = wrapper.sock
     return Listener(sock, Address.descriptor(sock.fileno()), adopted=True)
+
+
+def _queued(queue: Any) -> list[int]:
+    """The signals in the queue of gunicorn's arbiter: a list until 23, a ``SimpleQueue`` since."""
+    if not hasattr(queue, "get_nowait"):
+        return list(queue or ())
+    found = []
+    while not queue.empty():
+        found.append(queue.get_nowait())
+    return found
 
 
 def _stop_listening() -> None:

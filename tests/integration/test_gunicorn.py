@@ -351,6 +351,19 @@ def test_a_worker_that_is_told_while_it_starts_leaves_at_once(guni: Gunicorn) ->
     assert server.wait_exit() == 0
 
 
+def test_a_worker_that_is_told_before_it_can_hear_leaves_all_the_same(guni: Gunicorn) -> None:
+    config = """
+def post_fork(server, worker):
+    import os, signal
+    if worker.age == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+    server = guni.start(config=config)
+    assert len(guni.called("worker_exit")) == 1
+    assert server.get().status_code == 200
+    assert_left_in_good_order(server, [int(pid) for pid in guni.called("worker_exit")], guni)
+
+
 # Liveness
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -229,6 +230,50 @@ def test_a_syntax_error_passes_without_the_reloader_and_is_shown_with_it(make: C
     assert b"that is no Python" in sent[1]["body"]
     with pytest.raises(NotImplementedError):
         asyncio.run(broken({"type": "lifespan"}, None, send))
+
+
+class Master:
+    """gunicorn's arbiter, as far as its forked child meets it."""
+
+    def __init__(self, queue: Any) -> None:
+        self.SIG_QUEUE = queue
+
+    def signal(self, number: int, frame: Any) -> None:
+        """Its handler."""
+
+
+def simple_queue(*numbers: int) -> Any:
+    made: SimpleQueue[int] = SimpleQueue()
+    for number in numbers:
+        made.put(number)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("queue", "leaves"),
+    [
+        ([], False),
+        ([signal.SIGTERM], True),
+        ([signal.SIGHUP], False),
+        (simple_queue(), False),
+        (simple_queue(signal.SIGHUP, signal.SIGQUIT), True),
+        (None, False),
+    ],
+)
+def test_what_came_between_the_fork_and_now_is_heard(
+    make: Callable[..., ArbiterWorker], monkeypatch: pytest.MonkeyPatch, queue: Any, leaves: bool
+) -> None:
+    installed: dict[int, Any] = {}
+    monkeypatch.setattr(signal, "signal", installed.__setitem__)
+    monkeypatch.setattr(signal, "getsignal", lambda number: Master(queue).signal)
+    worker = make()
+    try:
+        worker._listen_early()
+        left = False
+    except SystemExit as ended:
+        left = ended.code == 0
+    assert left is leaves
+    assert set(installed) == {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 
 def test_term_interrupts_the_boot(make: Callable[..., ArbiterWorker]) -> None:
