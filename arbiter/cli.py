@@ -36,6 +36,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         if arguments and arguments[0] == "migrate":  # by exactly this word: migrate:app is an application
             return _migrate(arguments[1:])
+        if arguments and arguments[0] == "generate-unit":
+            return _generate_unit(arguments[1:])
         outcome = command(_run, version_text).main(list(arguments), prog_name="asgi-arbiter", standalone_mode=False)
     except click.ClickException as error:
         return _failed(complaint(error), ExitCode.CONFIG)
@@ -100,6 +102,19 @@ def _migrate(words: Sequence[str]) -> ExitCode:
         click.echo(USAGE, err=not words)
         return ExitCode.OK if words else ExitCode.CONFIG
     click.echo(migrate(words).text, nl=False)
+    return ExitCode.OK
+
+
+def _generate_unit(words: Sequence[str]) -> ExitCode:
+    """Print a systemd unit for this program, directory, user and options."""
+    from .unit import USAGE, generate
+
+    if not words or words[0] in ("-h", "--help"):
+        click.echo(USAGE, err=not words)
+        return ExitCode.OK if words else ExitCode.CONFIG
+    text, loaded = generate(words)
+    _remarks(loaded)
+    click.echo(text, nl=False)
     return ExitCode.OK
 
 

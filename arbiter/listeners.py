@@ -54,6 +54,8 @@ class ListenerSet:
         self._open: dict[Address, Listener] = {}
         self._used: dict[int, tuple[Address, ...]] = {}
         self._adopted: tuple[Listener, ...] = ()
+        self.names: tuple[str, ...] = ()
+        """What the service manager calls its sockets (FileDescriptorName=), in the order of ``open``."""
         self._inherited: dict[Address, tuple[Listener, bool]] = {}
         """Sockets of a predecessor's, and whether they are somebody else's for both of us."""
 
@@ -63,7 +65,8 @@ class ListenerSet:
         Raises:
             BindError: one of them is no listening socket.
         """
-        self._adopted = tuple(Listener.adopt(fd, backlog=config.backlog) for fd, _name in descriptors)
+        self._adopted = tuple(Listener.adopt(fd, backlog=config.backlog) for fd, _ in descriptors)
+        self.names = tuple(name for _, name in descriptors)
 
     @property
     def is_activated(self) -> bool:

@@ -131,7 +131,10 @@ class Arbiter:
         for notice in self.loaded.notices:
             log.info(notice, extra={"event": "setting_notice"})
         if self._listeners.is_activated:
-            log.info("sockets passed by the service manager replace `bind`", extra={"event": "activated"})
+            pairs = zip(self._listeners.names, self.addresses, strict=True)
+            named = ", ".join(f"{name} ({address})" if name else address for name, address in pairs)
+            text = f"sockets passed by the service manager replace `bind`: {named}"
+            log.info(text, extra={"event": "activated", "names": list(self._listeners.names)})
         if self._inheritance is not None:
             pid, predecessor = os.getpid(), self._inheritance.pid
             extra = {"event": "successor_started", "pid": pid, "predecessor": predecessor}

@@ -18,9 +18,20 @@ __all__ = ["notice", "snapshot"]
 def notice(fleet: Fleet) -> Notice:
     """What the service manager should know now. ``READY`` only after the wished number of workers has served, and
     again after every reload, whichever way that ended."""
-    rules = fleet.current().rules
-    extend = rules.drain_delay + rules.drain_budget if _state(fleet) == "STOPPING" else 0.0
-    return Notice(_state(fleet), _status(fleet), extend)
+    return Notice(_state(fleet), _status(fleet), _patience(fleet))
+
+
+def _patience(fleet: Fleet) -> float:
+    """How long it may take until the next news, so that the service manager is as patient as the settings."""
+    candidate, rules = fleet.candidate(), fleet.current().rules
+    match _state(fleet):
+        case "STOPPING":
+            return rules.drain_delay + rules.drain_budget
+        case "RELOADING" if candidate is not None:
+            return candidate.rules.boot_timeout + candidate.rules.settle_time
+        case "":
+            return rules.boot_timeout
+    return 0.0
 
 
 def _state(fleet: Fleet) -> str:
@@ -37,6 +48,8 @@ def _status(fleet: Fleet) -> str:
         return f"stopping: {plural(len(fleet.handles), 'worker')} left{why}"
     parts = [f"{len(fleet.serving())}/{fleet.wish} workers serving, generation {fleet.current().number}"]
     candidate = fleet.candidate()
+    if fleet.phase is Phase.DELAYING:
+        parts.append("about to stop (drain_delay)")
     if candidate is not None:
         parts.append(f"reloading: generation {candidate.number} is {candidate.state.name.lower()}")
     if fleet.phase is Phase.HANDING_OVER:

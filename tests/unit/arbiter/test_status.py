@@ -46,6 +46,21 @@ def test_a_stop_is_told_with_how_long_it_may_take() -> None:
     assert notice(story.fleet).extend == 35.0
 
 
+def test_boots_are_told_with_how_long_they_may_take() -> None:
+    story = Story(workers=1, boot_timeout=120.0)
+    story.obey()
+    assert notice(story.fleet).extend == 120.0
+    story.see(ev.WorkerReady(story.pids()[0]))
+    assert notice(story.fleet).extend == 0.0
+    assert notice(story.reloading().fleet).extend == 120.0 + story.fleet.current().rules.settle_time
+
+
+def test_a_delayed_stop_is_told_while_all_serve() -> None:
+    story = Story.serving(workers=1, drain_delay=60.0).signal(Order.STOP)
+    told = notice(story.fleet)
+    assert (told.state, told.status) == ("STOPPING", "1/1 workers serving, generation 1; about to stop (drain_delay)")
+
+
 def test_a_boot_failure_is_in_the_status() -> None:
     story = Story(workers=1)
     story.obey()
