@@ -38,7 +38,6 @@ import time
 import traceback
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakValueDictionary
 
 import gunicorn
 from gunicorn.arbiter import Arbiter
@@ -50,11 +49,12 @@ from asgi_arbiter.config.errors import ArbiterError, LifespanFailed
 
 from . import loops
 from .evidence import tasks_and_requests
+from .gunicorn_board import take_line
 from .gunicorn_hooks import is_own, with_request_hooks
-from .gunicorn_log import AccessToGunicorn, adopt, error_stream, wants_access
+from .gunicorn_log import AccessToGunicorn, adopt, wants_access
 from .gunicorn_settings import translate
+from .gunicorn_signals import TO_LEAVE, do_nothing, point_faulthandler, queued, stop_listening
 from .listener import Listener
-from .pulse import PulseBoard
 from .server import Server
 
 if TYPE_CHECKING:
@@ -67,15 +67,13 @@ if TYPE_CHECKING:
 
     from .drain import DrainReport
     from .phases import ServerSnapshot
+    from .pulse import PulseBoard
 
 __all__ = ["ArbiterH11Worker", "ArbiterWorker"]
 
 _BEAT = 1.0
 _RELOADER_BEAT = 0.2
 """Seconds between two looks at ``alive`` while somebody waits for a reload."""
-_SLOTS = 256
-"""Workers that can tell each other how many connections they have; more serve as well, without looking."""
-_TO_LEAVE = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 _JUDGED_FROM_THE_FORK = gunicorn.version_info < (22, 0)
 
 
@@ -92,17 +90,13 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     CONFIG_KWARGS: ClassVar[Mapping[str, object]] = {}
     """Our settings for subclasses, as with ``uvicorn_worker``; they go before gunicorn's."""
 
-    _board: ClassVar[PulseBoard | None] = None
-    _slots: ClassVar[WeakValueDictionary[int, ArbiterWorker]] = WeakValueDictionary()
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.config: Config
         self.asgi: ASGIApplication
         self.nr: int = 0
         self._stage = _Stage.BOOTING
-        self._slot = self._take_slot()
-        self._pulse = None if self._slot is None else self._the_board().writer(self._slot)
+        self._line = take_line()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
         self._tls: ssl.SSLContext | None = None
@@ -127,21 +121,6 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         for warning in translation.warnings:
             log.warning("%s", warning)
 
-    def _take_slot(self) -> int | None:
-        """A free line of the board. Called in the master, which forgets a worker once it has reaped it."""
-        for slot in range(_SLOTS):
-            if slot not in self._slots:
-                self._slots[slot] = self
-                self._the_board().clear(slot)
-                return slot
-        return None
-
-    @staticmethod
-    def _the_board() -> PulseBoard:
-        if ArbiterWorker._board is None:
-            ArbiterWorker._board = PulseBoard(_SLOTS)
-        return ArbiterWorker._board
-
     # Booting
 
     def init_process(self) -> None:
@@ -155,12 +134,12 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         super().init_process()
 
     def _listen_early(self) -> None:
-        """Hear TERM, INT and QUIT from now on, and those that came since the fork: they went to the master's handlers,
-        whose queue nobody reads here, and the master would wait for us until ``graceful_timeout``."""
-        master = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-        for number in _TO_LEAVE:
+        """Hear TERM, INT and QUIT from now on, and those that came since the fork, for which the master would wait until
+        ``graceful_timeout``."""
+        masters = signal.getsignal(signal.SIGTERM)
+        for number in TO_LEAVE:
             signal.signal(number, self.handle_exit if number == signal.SIGTERM else self.handle_quit)
-        if not _TO_LEAVE.isdisjoint(_queued(getattr(master, "SIG_QUEUE", None))):
+        if not TO_LEAVE.isdisjoint(queued(masters)):
             self.handle_exit(signal.SIGTERM, None)
 
     def _settle(self) -> None:
@@ -229,7 +208,7 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         finally:
             self._stage = _Stage.ENDED
             self.alive = False
-            _stop_listening()
+            stop_listening()
 
     async def _serve(self) -> DrainReport:
         self._loop = asyncio.get_running_loop()
@@ -247,11 +226,11 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _rivals(self) -> tuple[PulseBoard, int] | None:
         """The board, where others accept from the same sockets. Since gunicorn 24 ``reuse_port`` means one's own."""
-        if self._slot is None or self.cfg.workers < 2:
+        if self._line is None or self.cfg.workers < 2:
             return None
         if self.cfg.reuse_port and gunicorn.version_info >= (24, 0):
             return None
-        return self._the_board(), self._slot
+        return self._line.board, self._line.number
 
     def _ready(self) -> None:
         self._is_ready = True
@@ -277,8 +256,8 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _tell(self, snapshot: ServerSnapshot) -> None:
         self.nr = max(self.nr, snapshot.served)
-        if self._pulse is not None:
-            snapshot.write_to(self._pulse)
+        if self._line is not None:
+            snapshot.write_to(self._line.pulse)
 
     def _retire(self, reason: str) -> None:
         served = self._server.snapshot().served if self._server is not None else 0
@@ -308,21 +287,15 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         before = signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
         super().init_signals()
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGHUP, _do_nothing)
-        self._point_faulthandler()
+        signal.signal(signal.SIGHUP, do_nothing)
+        point_faulthandler(self.log)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    def _point_faulthandler(self) -> None:
-        """Its stacks go to the error log: at ABRT and crashes, and then to the handler before it; at USR2."""
-        stream = error_stream(self.log)
-        faulthandler.enable(stream, all_threads=True)
-        faulthandler.register(signal.SIGUSR2, stream, all_threads=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """TERM."""
         self.alive = False
         if self._stage is _Stage.BOOTING:
-            _stop_listening()
+            stop_listening()
             sys.exit(0)
         self._leave()
 
@@ -336,7 +309,7 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._leave()
         if self._stage is _Stage.BOOTING or (self._stage is _Stage.RUNNING and self._is_blocked()):
             # uvloop swallows it in callbacks of transports; the block has ended then, and the quick drain follows.
-            _stop_listening()
+            stop_listening()
             sys.exit(0)
 
     def _is_blocked(self) -> bool:
@@ -371,7 +344,7 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _reopen(self) -> None:
         self.log.reopen_files()
-        self._point_faulthandler()
+        point_faulthandler(self.log)
 
     def _tell_what_is_under_way(self) -> None:
         if self._loop is not None and self._server is not None and self._stage is _Stage.RUNNING:
@@ -409,24 +382,3 @@ def _listener(wrapper: Any) -> Listener:
     """gunicorn's socket as ours. The socket object itself, so that its descriptor has one owner."""
     sock = wrapper.sock
     return Listener(sock, Address.descriptor(sock.fileno()), adopted=True)
-
-
-def _queued(queue: Any) -> list[int]:
-    """The signals in the queue of gunicorn's arbiter: a list until 23, a ``SimpleQueue`` since."""
-    if not hasattr(queue, "get_nowait"):
-        return list(queue or ())
-    found = []
-    while not queue.empty():
-        found.append(queue.get_nowait())
-    return found
-
-
-def _stop_listening() -> None:
-    """The worker ends: what comes now is too late to matter. Ignored by the kernel, since Python takes its own handlers
-    away before the process has ended, and gunicorn until 22 sends TERM twice: the second would kill."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """For HUP."""

@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -93,7 +92,7 @@ def cfg(**settings: Any) -> Any:
 def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ArbiterWorker]]:
     """Workers as gunicorn's master makes them, in whose process no signal disposition is changed."""
     made: list[ArbiterWorker] = []
-    monkeypatch.setattr(module, "_stop_listening", lambda: None)
+    monkeypatch.setattr(module, "stop_listening", lambda: None)
 
     def make_one(found: object = app, kind: type[ArbiterWorker] = ArbiterWorker, **settings: Any) -> ArbiterWorker:
         worker = kind(1, os.getppid(), [], Application(found), 15, cfg(**settings), Log())
@@ -150,30 +149,11 @@ def test_settings_without_effect_are_named_by_the_master() -> None:
         assert "casefold_http_method" in log.said[0]
 
 
-def test_living_workers_have_lines_of_their_own_and_dead_ones_give_them_back(
-    make: Callable[..., ArbiterWorker],
-) -> None:
-    first = make()
-    workers = [ArbiterWorker(1, 1, [], Application(app), 15, cfg(), Log()) for _ in range(3)]
-    slots = [worker._slot for worker in (first, *workers)]
-    assert len(set(slots)) == 4
-    gone = workers.pop()
-    freed = gone._slot
-    gone.tmp.close()
-    del gone
-    again = ArbiterWorker(1, 1, [], Application(app), 15, cfg(), Log())
-    assert again._slot == freed
-    for worker in (*workers, again):
-        worker.tmp.close()
-
-
 def test_more_workers_than_lines_serve_all_the_same(
     make: Callable[..., ArbiterWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_SLOTS", 0)
-    worker = make(workers=2)
-    assert worker._slot is None
-    assert worker._rivals() is None
+    monkeypatch.setattr(module, "take_line", lambda: None)
+    assert make(workers=2)._rivals() is None
 
 
 # Booting
@@ -232,47 +212,20 @@ def test_a_syntax_error_passes_without_the_reloader_and_is_shown_with_it(make: C
         asyncio.run(broken({"type": "lifespan"}, None, send))
 
 
-class Master:
-    """gunicorn's arbiter, as far as its forked child meets it."""
-
-    def __init__(self, queue: Any) -> None:
-        self.SIG_QUEUE = queue
-
-    def signal(self, number: int, frame: Any) -> None:
-        """Its handler."""
-
-
-def simple_queue(*numbers: int) -> Any:
-    made: SimpleQueue[int] = SimpleQueue()
-    for number in numbers:
-        made.put(number)
-    return made
-
-
-@pytest.mark.parametrize(
-    ("queue", "leaves"),
-    [
-        ([], False),
-        ([signal.SIGTERM], True),
-        ([signal.SIGHUP], False),
-        (simple_queue(), False),
-        (simple_queue(signal.SIGHUP, signal.SIGQUIT), True),
-        (None, False),
-    ],
-)
+@pytest.mark.parametrize(("came", "leaves"), [([signal.SIGHUP], False), ([signal.SIGHUP, signal.SIGINT], True)])
 def test_what_came_between_the_fork_and_now_is_heard(
-    make: Callable[..., ArbiterWorker], monkeypatch: pytest.MonkeyPatch, queue: Any, leaves: bool
+    make: Callable[..., ArbiterWorker], monkeypatch: pytest.MonkeyPatch, came: list[int], leaves: bool
 ) -> None:
     installed: dict[int, Any] = {}
     monkeypatch.setattr(signal, "signal", installed.__setitem__)
-    monkeypatch.setattr(signal, "getsignal", lambda number: Master(queue).signal)
+    monkeypatch.setattr(module, "queued", lambda handler: came if installed else [])  # later, they come to us
     worker = make()
-    try:
+    if leaves:
+        with pytest.raises(SystemExit) as ended:
+            worker._listen_early()
+        assert ended.value.code == 0
+    else:
         worker._listen_early()
-        left = False
-    except SystemExit as ended:
-        left = ended.code == 0
-    assert left is leaves
     assert set(installed) == {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 
@@ -370,7 +323,7 @@ def test_usr1_reopens_in_the_loop_and_without_one_at_once(
 ) -> None:
     worker = make()
     pointed: list[bool] = []
-    monkeypatch.setattr(worker, "_point_faulthandler", lambda: pointed.append(True))
+    monkeypatch.setattr(module, "point_faulthandler", lambda log: pointed.append(True))
     worker.handle_usr1(signal.SIGUSR1, None)
     assert worker.log.said == ["reopen_files: "]
     loop, _ = running(worker)
