@@ -86,6 +86,7 @@ class Options(TypedDict, total=False):
     keepalive: Seconds | None
     header_timeout: Seconds | None
     body_timeout: Seconds | None
+    write_timeout: Seconds | None
     request_timeout: Seconds | None
     limit_request_line: int | str | None
     limit_request_fields: int | None

@@ -496,6 +496,13 @@ class Config:
         flags=("--body-timeout",),
         help="How long a client may pause within a request body that the application waits for; 0 is no limit.",
     )
+    write_timeout: float = setting(
+        60.0,
+        kind=Kind.SECONDS,
+        section=_REQUESTS,
+        flags=("--write-timeout",),
+        help="How long a client may take nothing of a response that waits for it; 0 is no limit.",
+    )
     request_timeout: float = setting(
         0.0,
         kind=Kind.SECONDS,
@@ -645,8 +652,9 @@ class Config:
         choices=("off", "v1", "v2", "auto"),
         spelled={"false": "off", "true": "auto"},
         bare="auto",
-        inert="the PROXY protocol is not spoken in this version",
         help="Expect the PROXY protocol's preface from the peers in proxy_allow_ips.",
+        more="It comes before TLS, and must come within handshake_timeout. Other peers are clients themselves.",
+        differs="a peer in proxy_allow_ips that sends no preface is not served, because guessing would let its clients forge one.",
     )
     proxy_allow_ips: tuple[str, ...] = setting(
         ("127.0.0.1", "::1"),
@@ -654,8 +662,8 @@ class Config:
         section=_PROXIES,
         flags=("--proxy-allow-from",),
         gunicorn="proxy_allow_ips",
-        inert="the PROXY protocol is not spoken in this version",
-        help="Peers that may send the PROXY preface: addresses, networks, or *.",
+        help="Peers that must send the PROXY preface, and are believed: addresses, networks, unix: or *.",
+        differs="peers on Unix sockets are listed too, as unix:.",
     )
     # -------------------------------------------------------------------------------------------------- WebSocket
     ws: str = setting(
@@ -791,7 +799,7 @@ class Config:
         kind=Kind.SECONDS,
         section=_TLS,
         flags=("--handshake-timeout",),
-        help="How long a TLS handshake may take.",
+        help="How long a TLS handshake may take, and the PROXY preface before it.",
     )
     # ---------------------------------------------------------------------------------------------------- Logging
     log_level: str = setting(
@@ -960,7 +968,7 @@ class Config:
         gunicorn="reload",
         reach=_RESTART,
         help="Start new workers when source files change.",
-        more="For development: unless they are set too, timeout, quick_timeout and drain_linger are then 0, "
+        more="For development: unless they are set too, timeout and drain_linger are then 0, quick_timeout is 0.5, "
         "graceful_timeout is 5 and kill_timeout is 1. Files are watched by watchfiles where that is installed "
         "(pip install 'asgi-arbiter[reload]') and polled otherwise.",
         differs="Works with several workers too.",

@@ -10,6 +10,7 @@ No timers: a deadline is a tick number, looked at by ``age`` once a second; what
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 import time
@@ -19,11 +20,13 @@ from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from .base import Upgrade
-from .cycle import COMPLETE, STARTED, STREAMING, WAITING, RequestCycle
+from .cycle import COMPLETE, STARTED, WAITING, RequestCycle
 from .errors import Refusal
+from .extensions import for_http_1_0, with_tls
 from .first_step import start
 from .flow import HIGH_WATER, Waiters, wake
 from .memo import LONGEST
+from .progress import progress
 from .proxy import apply_forwarding
 from .reading import ANSWER, BODY, CLOSED, DISCARD, DISCARD_LIMIT, HEAD, RequestReader
 from .request import check_sizes, inspect, make_scope, read_request_line, websocket_scope
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpConnection"]
 
+log = logging.getLogger("asgi_arbiter.worker")
+
 LINGER_LIMIT: Final = 1 << 20
 """Bytes that are read and thrown away after our last response."""
 LINGER_TICKS: Final = 3
@@ -48,10 +53,12 @@ class HttpConnection(RequestReader):
 
     __slots__ = (
         "_client",
+        "_extensions",
         "_scheme",
         "_server",
         "_since",
         "_trust",
+        "_unmoved",
         "_wanted",
         "half_closed",
         "write_waiters",
@@ -71,12 +78,24 @@ class HttpConnection(RequestReader):
         context = self.context
         context.connections.add(self)
         info = transport.get_extra_info
-        self._scheme = "https" if info("sslcontext") is not None else "http"
+        self._scheme = "http"
+        self._extensions = self.policy.extensions
+        if info("sslcontext") is not None:
+            self._scheme = "https"
+            self._extensions = with_tls(self._extensions, info("ssl_object"), context.config)
+        self._unmoved: tuple[int, tuple[int, int]] | None = None
         self._client = _address(info("peername"))
         self._server: tuple[str, int | None] | None = _server_address(info("sockname"))
         trust = self.policy.trust
         self._trust = trust if trust and trust.covers(self._client[0] if self._client else None) else None
         self._deadline = context.tick + self.policy.header_ticks if self.policy.header_ticks else 0
+
+    def introduce(self, client: tuple[str, int] | None, server: tuple[str, int | None] | None) -> None:
+        """A proxy has said in front of everything else (PROXY protocol) who connects, and where to. Forwarding headers
+        are now this client's, and believed if it is trusted."""
+        trust = self.policy.trust
+        self._client, self._server = client, server
+        self._trust = trust if trust and trust.covers(client[0] if client else None) else None
 
     def eof_received(self) -> bool:
         """The client sends no more. A request that is complete still gets its answer (RFC 9112 section 9.6); its
@@ -108,6 +127,7 @@ class HttpConnection(RequestReader):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self._unmoved = None
 
     def resume_writing(self) -> None:
         self.write_paused = False
@@ -138,7 +158,7 @@ class HttpConnection(RequestReader):
             self._server,
             self._scheme,
             context.state,
-            policy.extensions if line.modern else _NO_EXTENSIONS,
+            self._extensions if line.modern else for_http_1_0(self._extensions),
         )
         self._deadline = 0
         self._in_head = False
@@ -224,6 +244,11 @@ class HttpConnection(RequestReader):
             self._uncork()
         self.transport.writelines(pieces)
 
+    def uncork(self) -> None:
+        """Write what has been kept back to leave together."""
+        if self._cork is not None:
+            self._uncork()
+
     def must_close(self, cycle: RequestCycle) -> bool:
         """Whether the response that starts now must be the last one: the worker leaves and nothing else waits, or the
         rest of the request would have to be read for nothing."""
@@ -270,7 +295,7 @@ class HttpConnection(RequestReader):
         """The application waits for the body: now is the time for ``100 Continue`` (RFC 9110 section 10.1.1)."""
         if self._expects:
             self._expects = False
-            if cycle.phase is not STREAMING:
+            if cycle.phase is WAITING or cycle.phase is STARTED:
                 self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._unpause()
         if self.policy.body_ticks:
@@ -369,7 +394,10 @@ class HttpConnection(RequestReader):
 
     def age(self, tick: int) -> None:
         """Compare the deadline with ``tick``."""
-        if 0 < self._deadline <= tick:
+        if self.write_paused and 0 < self.policy.write_ticks <= self._unmoved_for(tick):
+            log.info("a client takes nothing of its response: %s", self.describe(), extra={"event": "client_stalled"})
+            self.transport.abort()
+        elif 0 < self._deadline <= tick:
             self._deadline = 0
             self._expire(tick)
         elif self.cycle is not None and 0 < self.policy.request_ticks <= tick - self._since:
@@ -378,7 +406,9 @@ class HttpConnection(RequestReader):
     def _expire(self, tick: int) -> None:
         reading = self._reading
         if reading is HEAD:
-            if self._held:
+            if self.write_paused:
+                self._deadline = tick + 1  # it is we who wait, for the client to take its answers
+            elif self._held:
                 self._refuse(Refusal(408, "The head of the request took too long."))
             else:
                 self._finish(linger=False)
@@ -389,13 +419,19 @@ class HttpConnection(RequestReader):
                 self._refuse(Refusal(408, "The body of the request took too long."))
         elif reading is not ANSWER:
             # Closing, but the client does not take what we wrote: as long as it moves, it may go on.
-            size = self.transport.get_write_buffer_size()
-            if size and size != self._left:
-                self._left = size
+            encrypted = self._scheme == "https" and self._unmoved is None
+            if (encrypted or self.transport.get_write_buffer_size()) and not self._unmoved_for(tick):
                 self._reading = CLOSED
-                self._deadline = tick + (self.policy.body_ticks or LINGER_TICKS)
+                self._deadline = tick + (LINGER_TICKS if encrypted else self.policy.write_ticks or LINGER_TICKS)
             else:
                 self.transport.abort()
+
+    def _unmoved_for(self, tick: int) -> int:
+        """For how many ticks the client has been seen to take nothing."""
+        now = progress(self.transport)
+        if self._unmoved is None or self._unmoved[1] != now:
+            self._unmoved = tick, now
+        return tick - self._unmoved[0]
 
     def drain(self, reason: str) -> None:
         """The worker is leaving; ``must_close`` sees to busy connections."""
@@ -427,9 +463,6 @@ class HttpConnection(RequestReader):
         age = context.tick - self._since + context.loop.time() - context.ticked_at
         line = f"{scope['method']} {self.cycle.line.target.decode('latin-1')} HTTP/{scope['http_version']}"
         return f"{peer}, {line}, {self.cycle.phase.value}, for {age:.1f} s"
-
-
-_NO_EXTENSIONS: dict[str, Any] = {}
 
 
 async def _awaited(awaitable: Any) -> None:

@@ -3,10 +3,12 @@
     WAITING    http.response.start     STARTED      (the head is held back, as ASGI asks, until the first body message)
     STARTED    http.response.body      STREAMING, TRAILERS or COMPLETE
     STREAMING  http.response.body      STREAMING, TRAILERS or COMPLETE
+    STARTED    http.response.pathsend  SENDING, then TRAILERS or COMPLETE
+    STARTED, STREAMING  http.response.zerocopysend  SENDING, then as after a body
     TRAILERS   http.response.trailers  TRAILERS or COMPLETE
     WAITING, STARTED                   application error: COMPLETE, with a 500
     STREAMING, TRAILERS                application error: ABORTED, cut so that the client can tell
-    any but the last three             client gone: DISCONNECTED
+    any but those three                client gone: DISCONNECTED
 
 Rules: what an application sends cannot corrupt the connection (a body of the wrong length, a header that would split
 the response, a message out of turn raise and end it); nothing is sent after the end; ``receive`` says
@@ -28,6 +30,7 @@ from .framing import (
     DROP_TRAILERS,
     NO_TRAILERS,
     SEND_TRAILERS,
+    SENDING,
     STARTED,
     STREAMING,
     TRAILERS,
@@ -59,8 +62,9 @@ __all__ = [
 
 log = logging.getLogger("asgi_arbiter.worker")
 
-_LIVE: Final = (WAITING, STARTED, STREAMING, TRAILERS)
+_LIVE: Final = (WAITING, STARTED, STREAMING, TRAILERS, SENDING)
 _NOT_SENT: Final = (WAITING, STARTED)
+_DEBUG: Final = {"event": "application_debug"}
 
 
 class RequestCycle(FramedResponse):
@@ -183,7 +187,7 @@ class RequestCycle(FramedResponse):
             self._trailers = self._trailers_wanted() if message.get("trailers", False) else NO_TRAILERS
             self.phase = STARTED
         else:
-            self._send_rest(kind, message)
+            await self._send_rest(kind, message)
 
     def _encode_head(self, status: int, headers: Any) -> tuple[int, list[bytes]]:
         """Flags and lines of a head, remembered where it is likely to come again."""
@@ -218,7 +222,7 @@ class RequestCycle(FramedResponse):
         if self.phase not in _LIVE:
             raise ClientDisconnected("the client has disconnected")
 
-    def _send_rest(self, kind: str, message: Message) -> None:
+    async def _send_rest(self, kind: str, message: Message) -> None:
         """Extensions, and what is wrong."""
         phase = self.phase
         if phase is DISCONNECTED:
@@ -228,6 +232,16 @@ class RequestCycle(FramedResponse):
                 self._complete()
         elif kind == "http.response.early_hint" and phase in _NOT_SENT and self.line.modern:
             self._send_early_hint(message)
+        elif kind == "http.response.pathsend" and phase is STARTED:
+            from .sending_files import send_path
+
+            await send_path(self, message)
+        elif kind == "http.response.zerocopysend" and (phase is STARTED or phase is STREAMING):
+            from .sending_files import send_descriptor
+
+            await send_descriptor(self, message)
+        elif kind == "http.response.debug" and phase in _LIVE:
+            log.debug("%s %s: %r", self.scope["method"], self.scope["path"], message.get("info"), extra=_DEBUG)
         else:
             raise MisusedByApplication(f"the message {kind!r} is not allowed in the phase {phase.name}: {phase.value}")
 

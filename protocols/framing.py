@@ -33,6 +33,7 @@ class Phase(Enum):
     WAITING = "waiting for http.response.start"
     STARTED = "response started, no body yet"
     STREAMING = "body under way"
+    SENDING = "a file under way"
     TRAILERS = "body complete, trailers due"
     COMPLETE = "response complete"
     DISCONNECTED = "client gone"
@@ -41,6 +42,7 @@ class Phase(Enum):
 
 # As names of a module: looking a member up in its class costs more than everything else in a comparison.
 WAITING, STARTED, STREAMING, TRAILERS = Phase.WAITING, Phase.STARTED, Phase.STREAMING, Phase.TRAILERS
+SENDING = Phase.SENDING
 COMPLETE, DISCONNECTED, ABORTED = Phase.COMPLETE, Phase.DISCONNECTED, Phase.ABORTED
 
 # What `_left` holds when it is not the number of bytes still owed of a declared length.
@@ -75,6 +77,15 @@ class Link(Protocol):
 
     def writelines(self, pieces: Iterable[bytes]) -> None:
         """Write large pieces without joining them."""
+
+    def uncork(self) -> None:
+        """Write what has been kept back to leave together."""
+
+    def pause_writing(self) -> None:
+        """The client takes nothing more at the moment."""
+
+    def resume_writing(self) -> None:
+        """It does."""
 
     def must_close(self, cycle: RequestCycle) -> bool:
         """Whether the response that is about to start must be the last one here."""

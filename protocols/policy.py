@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from .extensions import offered
 from .memo import Memo
 from .proxy import Trust
 from .request import watch_forwarding
@@ -61,6 +62,7 @@ class HttpPolicy:
         "tail",
         "tail_date",
         "trust",
+        "write_ticks",
     )
 
     def __init__(self, config: Config, parser: HeadParser) -> None:
@@ -79,6 +81,7 @@ class HttpPolicy:
         self.concurrency = config.limit_concurrency or math.inf
         self.header_ticks = ticks(config.header_timeout)
         self.body_ticks = ticks(config.body_timeout)
+        self.write_ticks = ticks(config.write_timeout)
         self.keepalive = config.keepalive > 0
         """0 closes after each response."""
         self.keepalive_ticks = ticks(config.keepalive)
@@ -95,7 +98,7 @@ class HttpPolicy:
             self.trust = Trust(config.forwarded_allow_ips, SchemeHeaders(config.secure_scheme_headers))
             watch_forwarding(self.trust.read)
         self.tail = self.tail_date = b""
-        self.extensions: dict[str, Any] = {"http.response.early_hint": {}}
+        self.extensions = offered()
         """What every HTTP/1.1 scope offers; copied into each."""
 
     def renew_tail(self, date_line: bytes) -> bytes:

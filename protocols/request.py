@@ -418,7 +418,10 @@ def websocket_scope(scope: dict[str, Any]) -> dict[str, Any]:
     scope["type"] = "websocket"
     scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
     del scope["method"]
+    tls = scope["extensions"].get("tls")
     scope["extensions"] = {"websocket.http.response": {}}
+    if tls is not None:
+        scope["extensions"]["tls"] = tls
     return scope
 
 

@@ -85,10 +85,10 @@ def choose(setup: ConnectionSetup, factory: ProtocolFactory, rivals: tuple[Pulse
         )
     is_uvloop = type(setup.context.loop).__module__.startswith("uvloop")
     own = OwnAcceptor(setup, most=config.worker_connections)
-    # TLS needs our own accept so that the drain sees the handshakes under way; few descriptors need it because libuv
+    # What needs time (TLS, PROXY) needs our own accept so that the drain sees what is under way; few descriptors need it because libuv
     # accepts a whole backlog in one go.
     has_plenty = descriptors() > 4 * config.backlog
-    if is_uvloop and has_plenty and not setup.is_encrypted and not config.worker_connections:
+    if is_uvloop and has_plenty and not setup.needs_time and not config.worker_connections:
         return LoopAcceptor(setup, factory, own, most=descriptors() // 2)
     return own
 
@@ -192,8 +192,8 @@ class OwnAcceptor:
                     break
                 self._has_yielded = False  # patience buys one connection
                 if not self._setup.take(sock):
+                    self._told_exhausted = False  # the queue is empty: the next time is another one
                     break
-                self._told_exhausted = False
         except OSError as error:
             self._rest(error)
         if self._tell is not None:

@@ -1,4 +1,4 @@
-"""From an accepted socket to a connection: ``accept``, the transport, the TLS handshake.
+"""From an accepted socket to a connection: ``accept``, the proxy's preface, the transport, the TLS handshake.
 
 A connection is *pending* from its accept until its protocol has it. Nobody else can see it in that time, which is why a
 drain asks for ``pending`` before it believes that nothing is left.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from asgi_arbiter.protocols.base import ConnectionContext
 
+    from .introduction import Introductions
     from .listener import Listener
 
 __all__ = ["ConnectionSetup", "ProtocolFactory"]
@@ -38,15 +39,23 @@ class ConnectionSetup:
 
     def __init__(self, context: ConnectionContext, factory: ProtocolFactory, tls: ssl.SSLContext | None = None) -> None:
         self.context = context
-        self.is_encrypted = tls is not None
+        reads_prefaces = context.config.proxy_protocol != "off"
+        self.needs_time = tls is not None or reads_prefaces
+        """A connection is not ready as soon as it is accepted."""
         self.accepted = 0
         # The loop holds tasks weakly; until its transport exists nothing else holds one of these.
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connect: Callable[[socket.socket], Coroutine[Any, Any, Any]]
-        self._connect = partial(context.loop.connect_accepted_socket, factory)
+        self._factory = factory
+        self._connect: Callable[[ProtocolFactory, socket.socket], Coroutine[Any, Any, Any]]
+        self._connect = context.loop.connect_accepted_socket
         if tls is not None:
             limit = context.config.handshake_timeout or None
             self._connect = partial(self._connect, ssl=tls, ssl_handshake_timeout=limit)
+        self._introductions: Introductions | None = None
+        if reads_prefaces:
+            from .introduction import Introductions
+
+            self._introductions = Introductions(context.config, context.loop)
 
     def take(self, sock: socket.socket) -> bool:
         """Accept one connection; ``False`` if there is none. Raises ``OSError`` when descriptors run out."""
@@ -77,7 +86,10 @@ class ConnectionSetup:
 
     async def _set_up(self, connection: socket.socket) -> None:
         try:
-            await self._connect(connection)
+            if self._introductions is None:
+                await self._connect(self._factory, connection)
+            else:
+                await self._introductions.connect(self._connect, self._factory, connection)
         except OSError as error:  # includes ssl.SSLError: a failed handshake is the client's affair
             log.debug("a connection could not be set up: %s", error, extra={"event": "connection_setup_failed"})
 

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,8 +15,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-import trustme
 
+from .certificates import Certificates
 from .server_process import APPS, COMMAND, PATIENCE, ServerProcess, clean_environment, eventually, free_port, run
 from .wire import Wire
 
@@ -260,25 +259,6 @@ def test_several_addresses_are_served_at_once(serve: Serve, short_path: Path) ->
         server.wait_log(rf"listening on .*http://127\.0\.0\.1:{port}")
     assert scope_over(str(path))["server"] == [str(path), None]
     server.wait_log(re.escape(f"unix:{path}"))
-
-
-class Certificates:
-    """A certificate authority of our own and files as the options want them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.authority = trustme.CA()
-        server = self.authority.issue_cert("localhost", "127.0.0.1")
-        client = self.authority.issue_cert("client@example.org")
-        self.ca, self.cert, self.key = folder / "ca.pem", folder / "cert.pem", folder / "key.pem"
-        self.client = folder / "client.pem"
-        self.authority.cert_pem.write_to_path(str(self.ca))
-        for number, blob in enumerate(server.cert_chain_pems):
-            blob.write_to_path(str(self.cert), append=number > 0)
-        server.private_key_pem.write_to_path(str(self.key))
-        client.private_key_and_cert_chain_pem.write_to_path(str(self.client))
-
-    def context(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=str(self.ca))
 
 
 @pytest.fixture
