@@ -190,8 +190,16 @@ def _arguments(reference: _Reference) -> tuple[list[Any], dict[str, Any]]:
         ) from None
 
 
+def _forget_listings() -> None:
+    """The process may be older than the files. ``importlib.invalidate_caches`` would do, but from Python 3.13 on it
+    imports ``importlib.metadata`` for that, a tenth of the whole start."""
+    for finder in sys.path_importer_cache.values():
+        if finder is not None and hasattr(finder, "invalidate_caches"):
+            finder.invalidate_caches()
+
+
 def _import(reference: _Reference) -> ModuleType:
-    importlib.invalidate_caches()  # the process may be older than the files
+    _forget_listings()
     try:
         return importlib.import_module(reference.module)
     except ModuleNotFoundError as problem:

@@ -319,10 +319,13 @@ class HttpConnection(RequestReader):
         self.transport.abort()
 
     def _log(self, cycle: RequestCycle) -> None:
-        from .http_log import log_response
+        policy = self.policy
+        if policy.log_response is None:  # an import statement for each request would cost more than the record
+            from .http_log import log_response
 
+            policy.log_response = log_response
         assert self.context.access_log is not None
-        log_response(self.context.access_log, cycle)
+        policy.log_response(self.context.access_log, cycle)
 
     # The end
 

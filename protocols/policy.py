@@ -16,10 +16,13 @@ from .request import watch_forwarding
 from .scheme_headers import SchemeHeaders
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asgi_arbiter.config import Config
 
     from .asgi import HeaderList
-    from .base import ConnectionContext, HeadParser
+    from .base import AccessWriter, ConnectionContext, HeadParser
+    from .cycle import RequestCycle
     from .request import Terms
 
 __all__ = ["HttpPolicy", "policy_of", "ticks"]
@@ -52,6 +55,7 @@ class HttpPolicy:
         "keepalive",
         "keepalive_ticks",
         "line_limit",
+        "log_response",
         "parser",
         "request_ticks",
         "reset_context",
@@ -67,6 +71,8 @@ class HttpPolicy:
 
     def __init__(self, config: Config, parser: HeadParser) -> None:
         self.parser = parser
+        self.log_response: Callable[[AccessWriter, RequestCycle], None] | None = None
+        """``http_log.log_response``, once there was something to log."""
         self.field_sections: Memo[bytes, tuple[HeaderList, Terms]] = Memo()
         """The fields of HTTP/1.1 heads and what they ask for, by all that follows the request line."""
         self.response_heads: Memo[tuple[Any, ...], tuple[int, list[bytes]]] = Memo()

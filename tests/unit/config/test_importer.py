@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -137,6 +139,26 @@ def test_a_name_with_a_warning_worth_seeing_is_not_hidden_by_the_import_cache(wr
     refused("appears_later:app")
     write(ASGI3, "appears_later")
     assert load_application(Config(app="appears_later:app"))
+
+
+def test_a_module_written_after_its_directory_was_listed_is_found(write: Write, tmp_path: Path) -> None:
+    stamp = tmp_path.stat().st_mtime_ns
+    with pytest.raises(AppImportError):
+        load_application(Config(app="too_late:app"))
+    name = write(ASGI3, "too_late")
+    os.utime(tmp_path, ns=(stamp, stamp))  # a change that the time of the directory does not tell
+    assert callable(load_application(Config(app=f"{name}:app")))
+
+
+def test_importing_an_application_does_not_import_what_the_server_has_no_use_for(write: Write, tmp_path: Path) -> None:
+    name = write(ASGI3)
+    program = (
+        "import sys; from asgi_arbiter.config import Config; from asgi_arbiter.config.importer import load_application\n"
+        f"sys.path.insert(0, {str(tmp_path)!r}); load_application(Config(app={name + ':app'!r}))\n"
+        "print('importlib.metadata' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_an_object_in_place_of_a_name_is_taken_as_it_is() -> None:
