@@ -18,7 +18,7 @@ from signal import Signals
 from typing import TYPE_CHECKING
 
 from asgi_arbiter.config import logs
-from asgi_arbiter.config.errors import BindError, ConfigError, ExitCode
+from asgi_arbiter.config.errors import BindError, ConfigError
 from asgi_arbiter.worker import mold, process
 from asgi_arbiter.worker.mailbox import Mailbox, open_pair
 from asgi_arbiter.worker.mold import MoldSpec
@@ -28,14 +28,15 @@ from asgi_arbiter.worker.pulse import PulseBoard
 from . import actions as act
 from . import events as ev
 from . import forks, signals
-from .answers import from_mold, from_predecessor, from_successor, refused, translated
+from .answers import from_mold, from_successor, refused
 from .evidence import examine
-from .handover import VARIABLE, Inheritance, Started
 from .hooks import Hooks
+from .kin import Child, Unborn, Wakeup
 from .listeners import ListenerSet, urls
 from .notify import Notifier
 from .oom import OomCounter
 from .states import Reason
+from .upgrade import Upgrade
 
 if TYPE_CHECKING:
     import socket
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     from .reloader import Watcher
 
-__all__ = ["Child", "Daemon", "Effects", "Upgrade", "Wakeup", "daemonize", "detach"]
+__all__ = ["Effects"]
 
 log = logging.getLogger("asgi_arbiter.arbiter")
 
@@ -59,62 +60,6 @@ _WITNESS_CHUNK = 2**20
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-class Wakeup:
-    """The pipe into which Python writes the number of each signal."""
-
-    def __init__(self) -> None:
-        self.reader, self.writer = os.pipe()
-        os.set_blocking(self.reader, False)
-        os.set_blocking(self.writer, False)
-
-    def take(self) -> bytes:
-        """The signals that came since the last time."""
-        try:
-            return os.read(self.reader, 4096)
-        except BlockingIOError:
-            return b""
-
-    def close(self) -> None:
-        """After the handlers are gone."""
-        os.close(self.reader)
-        os.close(self.writer)
-
-
-Translate = Callable[[int, dict[str, object]], ev.Event | None]
-
-
-class Child:
-    """The kernel's side of a child: what the ledger need not know."""
-
-    def __init__(self, slot: int, mailbox: Mailbox, translate: Translate = translated) -> None:
-        self.slot = slot
-        """Its line on the pulse board; negative for molds and successors, which have none."""
-        self.mailbox = mailbox
-        self.translate = translate
-        self.last_beat = 0
-        self.witness = -1
-        """Where it tells its stacks; -1 before it has said where, and after its end."""
-
-
-class Unborn:
-    """A worker that a mold was told to fork: its mailbox tells when it is born, or that it never will be."""
-
-    def __init__(self, order: act.Spawn, mailbox: Mailbox) -> None:
-        self.order = order
-        self.mailbox = mailbox
-        self.why = "its mold has ended"
-
-
-class Upgrade:
-    """What an upgrade needs to know of this process: how it was started, and on the side of the successor the way to the
-    predecessor and what it takes to lead."""
-
-    def __init__(self, started: Started, predecessor: Mailbox | None, promote: Callable[[], None]) -> None:
-        self.started = started
-        self.predecessor = predecessor
-        self.promote = promote
-
-
 class Effects:
     """The kernel, as ``turn.Kernel`` wants it."""
 
@@ -126,7 +71,7 @@ class Effects:
         board: PulseBoard,
         notifier: Notifier,
         hooks: Hooks,
-        daemon: Daemon | None = None,
+        daemon: forks.Daemon | None = None,
         upgrade: Upgrade | None = None,
     ) -> None:
         self._load = load
@@ -144,10 +89,8 @@ class Effects:
         self._daemon = daemon
         self._unborn: list[Unborn] = []
         self._upgrade = upgrade
-        self._has_released = False
-        self._predecessor = upgrade.predecessor if upgrade is not None else None
-        if self._predecessor is not None:
-            self._poll.register(self._predecessor.fileno(), select.POLLIN)
+        if upgrade is not None and upgrade.lifeline is not None:
+            self._poll.register(upgrade.lifeline.fileno(), select.POLLIN)
 
     # --- the world, as events ----------------------------------------------------------------------------------------
 
@@ -251,17 +194,13 @@ class Effects:
 
     def _word(self, ready: set[int]) -> list[ev.Event]:
         """What our predecessor says."""
-        predecessor = self._predecessor
-        if predecessor is None or predecessor.fileno() not in ready:
+        lifeline = self._upgrade.lifeline if self._upgrade is not None else None
+        if self._upgrade is None or lifeline is None or lifeline.fileno() not in ready:
             return []
-        messages = predecessor.receive()
-        self._has_released = self._has_released or {"kind": "released"} in messages
-        events = [event for message in messages if (event := from_predecessor(message)) is not None]
-        if predecessor.at_eof:
-            self._poll.unregister(predecessor.fileno())
-            predecessor.close()
-            self._predecessor = None
-            events.append(ev.PredecessorGone(self._has_released))
+        fd = lifeline.fileno()
+        events = self._upgrade.words()
+        if lifeline.at_eof:
+            self._poll.unregister(fd)
         return events
 
     def _pulses(self) -> list[ev.Event]:
@@ -376,7 +315,7 @@ class Effects:
         """The orders that change nothing but what others know."""
         match action:
             case act.AdoptSettings(generation, config):
-                logs.configure(config, identity="arbiter")
+                logs.configure(config, identity=f"arbiter pid={self._pid}")
                 self._hooks.adopt(config)
                 return ev.SettingsAdopted(generation)
             case act.ReopenLogs(pids):
@@ -394,9 +333,11 @@ class Effects:
 
     def _succeed(self, action: act.Action) -> ev.Event:
         """The orders of an upgrade, of both sides."""
+        upgrade = self._upgrade
+        assert upgrade is not None, "an upgrade in a process that does not know how it was started"
         match action:
             case act.StartSuccessor():
-                return self._start_successor()
+                return self._start_successor(upgrade)
             case act.OfferLead(pid):
                 self._children[pid].mailbox.send({"kind": "lead"})
                 return ev.LeadOffered(pid)
@@ -409,10 +350,11 @@ class Effects:
                 self._children[pid].mailbox.send({"kind": "released"})
                 return ev.SteppedDown(pid)
             case act.ReportReadiness():
-                self._tell_predecessor({"kind": "ready"})
+                upgrade.tell({"kind": "ready"})
                 return ev.ReadinessReported()
             case act.TakeLead():
-                return self._take_lead()
+                upgrade.take_lead()
+                return ev.LeadTaken()
             case act.ReclaimSockets():
                 self._listeners.reclaim()
                 return ev.SocketsReclaimed()
@@ -451,7 +393,8 @@ class Effects:
     def _mailboxes(self) -> list[Mailbox]:
         """All that lead to children, to workers not born yet, and to a predecessor."""
         found = [child.mailbox for child in self._children.values()] + [unborn.mailbox for unborn in self._unborn]
-        return found if self._predecessor is None else [*found, self._predecessor]
+        lifeline = self._upgrade.lifeline if self._upgrade is not None else None
+        return found if lifeline is None else [*found, lifeline]
 
     def _reopen(self, pid: int) -> None:
         child = self._children.get(pid)
@@ -545,41 +488,13 @@ class Effects:
 
     # --- upgrade -----------------------------------------------------------------------------------------------------
 
-    def _start_successor(self) -> ev.Event:
-        if self._upgrade is None:
-            return ev.SuccessorRefused("this process does not know how it was started")
-        started = self._upgrade.started
+    def _start_successor(self, upgrade: Upgrade) -> ev.Event:
         try:
-            ours, theirs = open_pair()
+            pid, mailbox = upgrade.start(self._pid)
         except OSError as error:
             return ev.SuccessorRefused(error.strerror or str(error))
-        with theirs:
-            passed, activated = self._listeners.passed(), self._listeners.activated()
-            inheritance = Inheritance(self._pid, theirs.fileno(), passed, activated)
-            environment = {**started.environment, VARIABLE: inheritance.encode()}
-            kept = inheritance.descriptors()
-            try:
-                pid = forks.fork_and_execute(started.arguments, environment, started.directory, kept)
-            except OSError as error:
-                ours.close()
-                return ev.SuccessorRefused(error.strerror or str(error))
-        self._adopt(pid, Child(-1, Mailbox(ours), from_successor))
+        self._adopt(pid, Child(-1, mailbox, from_successor))
         return ev.SuccessorStarted(pid)
-
-    def _tell_predecessor(self, message: dict[str, object]) -> None:
-        if self._predecessor is not None:
-            self._predecessor.send(message)
-
-    def _take_lead(self) -> ev.Event:
-        """First what others may look at, then the word that we lead."""
-        if self._upgrade is not None:
-            try:
-                self._upgrade.promote()
-            except OSError as error:
-                log.error("cannot rename the pid file: %s", error.strerror, extra={"event": "pidfile_not_renamed"})
-        taken = self._listeners.own()
-        self._tell_predecessor({"kind": "leading", "taken": list(taken)})
-        return ev.LeadTaken()
 
     def close(self) -> None:
         """At the end: give the signals back and close what is left."""
@@ -602,48 +517,3 @@ def _kill(pid: int, number: Signals) -> None:
         pass  # it is dead already, and its exit is on its way to us
     except PermissionError as error:
         log.error("cannot send %s to pid=%d: %s", number.name, pid, error, extra={"event": "signal_refused"})
-
-
-# --- daemon -----------------------------------------------------------------------------------------------------------
-
-
-class Daemon:
-    """The way back from a daemon to the command that started it, which waits for the outcome of the boot."""
-
-    def __init__(self, writer: int) -> None:
-        self.writer = writer
-
-    def report(self, code: int) -> None:
-        """Let the command end with ``code``. Only the first report counts."""
-        if self.writer >= 0:
-            try:
-                os.write(self.writer, bytes([code]))
-            except OSError:
-                pass  # the command was interrupted meanwhile
-            os.close(self.writer)
-            self.writer = -1
-
-
-def daemonize() -> Daemon:
-    """Go into the background: a session of its own, and no way to a terminal ever again (hence two forks). The command
-    stays until ``Daemon.report``; standard streams stay open until ``detach``."""
-    reader, writer = os.pipe()
-    if os.fork() != 0:
-        os.close(writer)
-        outcome = os.read(reader, 1)
-        os._exit(outcome[0] if outcome else ExitCode.FAILED)
-    os.close(reader)
-    os.setsid()
-    if os.fork() != 0:
-        os._exit(ExitCode.OK)
-    return Daemon(writer)
-
-
-def detach() -> None:
-    """Let go of the terminal: the standard streams lead nowhere."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nowhere, stream)
-    os.close(nowhere)

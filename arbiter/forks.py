@@ -23,7 +23,7 @@ from asgi_arbiter.worker.orders import Dismissed
 
 from . import signals
 
-__all__ = ["adopt_orphans", "fork", "fork_and_execute", "fork_twice"]
+__all__ = ["Daemon", "adopt_orphans", "daemonize", "detach", "fork", "fork_and_execute", "fork_twice"]
 
 log = logging.getLogger("asgi_arbiter.arbiter")
 
@@ -131,3 +131,48 @@ def fork_and_execute(
         return ExitCode.FAILED
 
     return fork(become)
+
+
+# --- daemon -----------------------------------------------------------------------------------------------------------
+
+
+class Daemon:
+    """The way back from a daemon to the command that started it, which waits for the outcome of the boot."""
+
+    def __init__(self, writer: int) -> None:
+        self.writer = writer
+
+    def report(self, code: int) -> None:
+        """Let the command end with ``code``. Only the first report counts."""
+        if self.writer >= 0:
+            try:
+                os.write(self.writer, bytes([code]))
+            except OSError:
+                pass  # the command was interrupted meanwhile
+            os.close(self.writer)
+            self.writer = -1
+
+
+def daemonize() -> Daemon:
+    """Go into the background: a session of its own, and no way to a terminal ever again (hence two forks). The command
+    stays until ``Daemon.report``; standard streams stay open until ``detach``."""
+    reader, writer = os.pipe()
+    if os.fork() != 0:
+        os.close(writer)
+        outcome = os.read(reader, 1)
+        os._exit(outcome[0] if outcome else ExitCode.FAILED)
+    os.close(reader)
+    os.setsid()
+    if os.fork() != 0:
+        os._exit(ExitCode.OK)
+    return Daemon(writer)
+
+
+def detach() -> None:
+    """Let go of the terminal: the standard streams lead nowhere."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)

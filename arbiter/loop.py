@@ -23,9 +23,10 @@ from asgi_arbiter.worker.warmup import warm_up
 
 from . import early, remarks
 from .actions import Finish
-from .effects import Daemon, Effects, Upgrade, daemonize, detach
+from .effects import Effects
 from .events import ConfigLoaded
 from .fleet import Fleet
+from .forks import Daemon, daemonize, detach
 from .handover import Inheritance, Started
 from .hooks import Hooks
 from .listeners import ListenerSet, activated, urls
@@ -33,6 +34,7 @@ from .notify import Notifier
 from .pidfile import APPRENTICE, Pidfile
 from .policy import Rules, board_slots
 from .turn import carry_out, turn
+from .upgrade import Upgrade
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
@@ -137,8 +139,12 @@ class Arbiter:
             log.info(text, extra={"event": "activated", "names": list(self._listeners.names)})
         if self._inheritance is not None:
             pid, predecessor = os.getpid(), self._inheritance.pid
-            extra = {"event": "successor_started", "pid": pid, "predecessor": predecessor}
-            log.info("pid=%d leads until the workers of pid=%d serve", predecessor, pid, extra=extra)
+            log.info(
+                "pid=%d leads until the workers of pid=%d serve",
+                predecessor,
+                pid,
+                extra={"event": "successor_started", "pid": pid, "predecessor": predecessor},
+            )
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -188,9 +194,9 @@ class Arbiter:
         return finish
 
     def _upgrade(self) -> Upgrade:
-        lifeline = self._inheritance.open_lifeline() if self._inheritance is not None else None
+        lifeline = Mailbox(self._inheritance.open_lifeline()) if self._inheritance is not None else None
         promote = self._pidfile.promote if self._pidfile is not None else lambda: None
-        return Upgrade(self._started, Mailbox(lifeline) if lifeline is not None else None, promote)
+        return Upgrade(self._started, self._listeners, lifeline, promote)
 
     def _watch(self, effects: Effects) -> None:
         if self.config.reload:

@@ -52,6 +52,8 @@ _NOT_EXTRA: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
     "identity",
     "event",
 }
+_ABOUT: Final = frozenset({"pid", "worker", "generation"})
+"""Fields in which a line of the arbiter's says about whom it is, which goes before who says it."""
 
 
 def clean(text: str) -> str:
@@ -184,7 +186,7 @@ class JsonFormatter(logging.Formatter):
         if exception:
             line["exception"] = exception
         for key, value in record.__dict__.items():
-            if key not in _NOT_EXTRA and key not in line:
+            if key not in _NOT_EXTRA and (key not in line or key in _ABOUT):
                 line[key] = value
         return dump(line)
 

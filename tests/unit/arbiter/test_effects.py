@@ -9,6 +9,7 @@ import os
 import resource
 import select
 import signal
+import socket
 from collections.abc import Iterator
 from signal import Signals
 from typing import Any
@@ -18,8 +19,11 @@ import pytest
 from asgi_arbiter.arbiter import actions as act
 from asgi_arbiter.arbiter import effects as module
 from asgi_arbiter.arbiter import events as ev
-from asgi_arbiter.arbiter.effects import Child, Daemon, Effects, Wakeup
+from asgi_arbiter.arbiter.answers import from_mold
+from asgi_arbiter.arbiter.effects import Effects
+from asgi_arbiter.arbiter.forks import Daemon
 from asgi_arbiter.arbiter.hooks import Hooks
+from asgi_arbiter.arbiter.kin import Child
 from asgi_arbiter.arbiter.listeners import ListenerSet
 from asgi_arbiter.arbiter.notify import Notifier
 from asgi_arbiter.arbiter.policy import Rules
@@ -27,7 +31,7 @@ from asgi_arbiter.arbiter.signals import Order
 from asgi_arbiter.arbiter.states import Reason
 from asgi_arbiter.config import Config
 from asgi_arbiter.config.errors import BindError, InvalidSetting
-from asgi_arbiter.worker.mailbox import open_pair
+from asgi_arbiter.worker.mailbox import Mailbox, open_pair
 from asgi_arbiter.worker.pulse import PulseBoard, PulsePhase
 
 CONFIG = Config(bind=("127.0.0.1:0",))
@@ -302,29 +306,151 @@ def test_a_worker_closes_every_end_that_is_not_its_own(rig: Rig) -> None:
     assert mailboxes | {rig.effects._wakeup.reader, rig.effects._wakeup.writer} == set(private)
 
 
-# Small things
+# Molds
 
 
-def test_the_wakeup_pipe_gives_what_was_written_and_never_waits() -> None:
-    wakeup = Wakeup()
-    assert wakeup.take() == b""
-    os.write(wakeup.writer, b"\x01\x0f")
-    assert wakeup.take() == b"\x01\x0f"
-    wakeup.close()
+class Fork:
+    """An order to a mold in this process: what the mold got, and the mailbox that came with it."""
+
+    def __init__(self, rig: Rig) -> None:
+        ours, theirs = open_pair()
+        self.rig = rig
+        self.mold = Mailbox(theirs, takes_descriptors=True)
+        rig.effects._adopt(500, Child(-1, Mailbox(ours, takes_descriptors=True), from_mold))
+        rig.mailboxes.append(self.mold)
+
+    def order(self) -> Mailbox:
+        (ordered,) = self.rig.effects.do(act.Spawn(3, 2, 1, CONFIG, 500))
+        assert ordered == ev.SpawnOrdered(3, 2, 1, 500)
+        assert self.mold.receive() == [{"kind": "fork", "slot": 3, "number": 2}]
+        assert self.mold.descriptors is not None
+        return Mailbox(socket.socket(fileno=self.mold.descriptors.popleft()))
 
 
-def test_a_daemon_reports_its_outcome_once() -> None:
-    reader, writer = os.pipe()
-    daemon = Daemon(writer)
-    daemon.report(4)
-    daemon.report(0)
-    assert os.read(reader, 10) == b"\x04"
-    os.close(reader)
+@pytest.fixture
+def fork(rig: Rig) -> Iterator[Fork]:
+    fork = Fork(rig)
+    yield fork
+    for unborn in rig.effects._unborn:
+        unborn.mailbox.close()
+    fork.mold.close()
 
 
-def test_a_command_that_was_interrupted_does_not_hurt_the_daemon() -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    Daemon(writer).report(0)
-    signal.signal(signal.SIGPIPE, before)
+def test_a_worker_of_a_mold_exists_when_it_says_so_itself(fork: Fork, kernel: Kernel) -> None:
+    worker = fork.order()
+    assert fork.rig.effects.wait(0) == []
+    worker.send({"kind": "born", "pid": 501})
+    worker.send({"kind": "ready"})
+    assert fork.rig.effects.wait(0) == [ev.Spawned(501, 3, 2, 1), ev.WorkerReady(501)]
+    worker.send({"kind": "leaving"})
+    assert fork.rig.effects.wait(0) == [ev.WorkerLeft(501)]
+    worker.close()
+
+
+def test_a_worker_that_was_born_and_died_since_we_looked_is_no_stranger(fork: Fork, kernel: Kernel) -> None:
+    worker = fork.order()
+    worker.send({"kind": "born", "pid": 501})
+    worker.close()
+    kernel.dead.append((501, 9))
+    events = fork.rig.effects._reap()
+    assert events[0] == ev.Spawned(501, 3, 2, 1)
+    assert isinstance(events[1], ev.ChildExited) and events[1].pid == 501
+    assert fork.rig.effects._unborn == [] and 501 not in fork.rig.effects._children
+
+
+def test_a_fork_that_a_mold_cannot_make_is_answered_with_the_reason(fork: Fork, kernel: Kernel) -> None:
+    worker = fork.order()
+    worker.send({"kind": "unborn", "reason": "Cannot allocate memory"})
+    worker.close()
+    assert fork.rig.effects.wait(0) == [ev.SpawnFailed(1, "Cannot allocate memory", 3)]
+
+
+def test_the_death_of_a_mold_answers_its_orders(fork: Fork, kernel: Kernel) -> None:
+    fork.order().close()
+    assert fork.rig.effects.wait(0) == [ev.SpawnFailed(1, "its mold has ended", 3)]
+
+
+def test_an_order_to_a_mold_that_is_gone_is_refused_at_once(rig: Rig, kernel: Kernel) -> None:
+    assert rig.effects.do(act.Spawn(3, 2, 1, CONFIG, 500)) == [ev.SpawnFailed(1, "its mold takes no orders", 3)]
+    assert rig.effects._unborn == []
+
+
+def test_siblings_do_not_keep_the_mailbox_of_one_that_is_not_born(fork: Fork) -> None:
+    worker = fork.order()
+    assert fork.rig.effects._unborn[0].mailbox.fileno() in fork.rig.effects._private()
+    worker.close()
+
+
+def test_a_mold_is_a_child_without_a_slot(rig: Rig, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    adopted: list[bool] = []
+    monkeypatch.setattr(module.forks, "adopt_orphans", lambda: adopted.append(True))
+    rig.listeners.open(1, CONFIG)
+    assert rig.effects.do(act.SpawnMold(1, CONFIG)) == [ev.MoldSpawned(4711, 1)]
+    assert adopted == [True]
+    assert rig.effects._pulses() == []
+    rig.listeners.keep(None)
+
+
+def test_a_mold_opens_its_logs_by_a_message_since_it_must_not_be_interrupted(fork: Fork, kernel: Kernel) -> None:
+    fork.rig.effects.do(act.ReopenLogs((500, 77)))
+    assert fork.mold.receive() == [{"kind": "reopen"}]
+    assert kernel.killed == [(77, Signals.SIGUSR1)]
+
+
+# Upgrades
+
+
+class Heir:
+    """An upgrade whose programs are only noted."""
+
+    def __init__(self) -> None:
+        self.done: list[Any] = []
+        self.lifeline: Mailbox | None = None
+        ours, theirs = open_pair()
+        self.ours, self.theirs = Mailbox(ours), Mailbox(theirs)
+
+    def start(self, pid: int) -> tuple[int, Mailbox]:
+        self.done.append(("start", pid == os.getpid()))
+        return 600, self.ours
+
+    def tell(self, message: Any) -> None:
+        self.done.append(message)
+
+    def take_lead(self) -> None:
+        self.done.append("lead")
+
+
+@pytest.fixture
+def heir(rig: Rig) -> Iterator[Heir]:
+    heir = Heir()
+    rig.effects._upgrade = heir  # type: ignore[assignment]
+    yield heir
+    heir.ours.close()
+    heir.theirs.close()
+
+
+def test_a_successor_is_started_offered_the_lead_and_left_alone(rig: Rig, heir: Heir, kernel: Kernel) -> None:
+    assert rig.effects.do(act.StartSuccessor()) == [ev.SuccessorStarted(600)]
+    heir.theirs.send({"kind": "ready"})
+    assert rig.effects.wait(0) == [ev.SuccessorReady(600)]
+    assert rig.effects.do(act.OfferLead(600)) == [ev.LeadOffered(600)]
+    heir.theirs.send({"kind": "leading", "taken": ["127.0.0.1:8000"]})
+    assert rig.effects.wait(0) == [ev.SuccessorLeads(600, ("127.0.0.1:8000",))]
+    assert rig.effects.do(act.StepDown(600, ())) == [ev.SteppedDown(600)]
+    assert rig.effects.do(act.DismissSuccessor(600)) == [ev.SuccessorDismissed(600)]
+    assert [message["kind"] for message in heir.theirs.receive()] == ["lead", "released", "leave"]
+
+
+def test_a_successor_reports_takes_the_lead_and_reclaims(rig: Rig, heir: Heir) -> None:
+    assert rig.effects.do(act.ReportReadiness()) == [ev.ReadinessReported()]
+    assert rig.effects.do(act.TakeLead()) == [ev.LeadTaken()]
+    assert rig.effects.do(act.ReclaimSockets()) == [ev.SocketsReclaimed()]
+    assert heir.done == [{"kind": "ready"}, "lead"]
+
+
+def test_a_process_that_cannot_be_made_is_no_successor(rig: Rig, heir: Heir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int) -> Any:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(heir, "start", refuse)
+    assert rig.effects.do(act.StartSuccessor()) == [ev.SuccessorRefused("Resource temporarily unavailable")]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from asgi_arbiter.arbiter import forks as module
+from asgi_arbiter.arbiter.forks import Daemon
 from asgi_arbiter.config.errors import ExitCode
 
 
@@ -139,3 +140,20 @@ def test_a_program_is_executed_with_its_sockets_and_without_our_handlers(
         for number, handler in handlers.items():
             signal.signal(number, handler)
     assert executed == ["restored", "/srv", ("python", ["python", "-V"], {"A": "b"})]
+
+
+def test_a_daemon_reports_its_outcome_once() -> None:
+    reader, writer = os.pipe()
+    daemon = Daemon(writer)
+    daemon.report(4)
+    daemon.report(0)
+    assert os.read(reader, 10) == b"\x04"
+    os.close(reader)
+
+
+def test_a_command_that_was_interrupted_does_not_hurt_the_daemon() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    Daemon(writer).report(0)
+    signal.signal(signal.SIGPIPE, before)

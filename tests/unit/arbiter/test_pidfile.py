@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asgi_arbiter.arbiter.pidfile import Pidfile, is_arbiter
+from asgi_arbiter.arbiter.pidfile import APPRENTICE, Pidfile, is_arbiter
 from asgi_arbiter.config.errors import InvalidSetting
 
 
@@ -83,3 +83,17 @@ def test_a_living_process_that_is_another_program_is_no_arbiter() -> None:
 
 def test_a_pid_that_nobody_has_is_no_arbiter() -> None:
     assert not is_arbiter(2**22 + 5)
+
+
+def test_a_successor_takes_the_name_of_its_predecessor_s_file(tmp_path: Path) -> None:
+    path = tmp_path / "app.pid"
+    old, new = Pidfile(str(path), 4711), Pidfile(str(path) + APPRENTICE, 4712)
+    old.create()
+    new.create()
+    assert sorted(os.listdir(tmp_path)) == ["app.pid", "app.pid.2"]
+    new.promote()
+    assert path.read_text() == "4712\n" and os.listdir(tmp_path) == ["app.pid"]
+    old.remove()  # not its own any more
+    assert path.exists()
+    new.remove()
+    assert os.listdir(tmp_path) == []

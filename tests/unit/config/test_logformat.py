@@ -161,3 +161,17 @@ def test_cleaning_leaves_text_of_any_language() -> None:
 def test_an_identity_is_text_and_fields() -> None:
     assert Identity("arbiter pid=7").fields == {"role": "arbiter", "pid": 7}
     assert WORKER.fields == {"role": "worker", "worker": 2, "generation": 5, "pid": 4711}
+
+
+def test_a_line_about_a_worker_has_the_worker_s_pid_and_not_the_arbiter_s() -> None:
+    record = logging.makeLogRecord({"msg": "ready", "levelno": logging.INFO, "pid": 77, "worker": 2, "role": "x"})
+    line = json.loads(JsonFormatter(Identity("arbiter pid=1")).format(record))
+    assert (line["role"], line["pid"], line["worker"]) == ("arbiter", 77, 2)
+
+
+def test_an_identity_changes_in_a_fork_and_every_formatter_hears_of_it() -> None:
+    identity = Identity("mold gen=2 pid=5")
+    formatter = JsonFormatter(identity)
+    identity.become("worker=1 gen=2 pid=6")
+    line = json.loads(formatter.format(logging.makeLogRecord({"msg": "ready"})))
+    assert (line["role"], line["worker"], line["generation"], line["pid"]) == ("worker", 1, 2, 6)
