@@ -123,8 +123,9 @@ def _service(config: Config, options: list[str]) -> list[str]:
 
 
 def _program() -> list[str]:
-    script = Path(sys.executable).with_name("asgi-arbiter")
-    return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-m", "asgi_arbiter"]
+    python = Path(os.path.abspath(sys.executable))  # not resolved: the link is what makes it a virtual environment's
+    script = python.with_name("asgi-arbiter")
+    return [str(script)] if os.access(script, os.X_OK) else [str(python), "-m", "asgi_arbiter"]
 
 
 def _kind() -> list[str]:
