@@ -8,6 +8,7 @@ so that the message can begin with where they were written. The only look outsid
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +185,13 @@ def _headers_are_headers(config: Config, given: Given) -> Complaint | None:
     return None
 
 
+def _molds_need_linux(config: Config, given: Given) -> Complaint | None:
+    if config.preload_app and sys.platform != "linux":
+        text = "has no effect outside Linux: each worker imports the application itself"
+        return Complaint(("preload_app",), text, fatal=False)
+    return None
+
+
 def _directory_exists(config: Config, given: Given) -> Complaint | None:
     if config.chdir and not Path(config.chdir).is_dir():
         return Complaint(("chdir",), f'there is no directory "{config.chdir}"')
@@ -191,6 +199,7 @@ def _directory_exists(config: Config, given: Given) -> Complaint | None:
 
 
 RULES: tuple[Rule, ...] = (
+    _molds_need_linux,
     _worker_class_runs_asgi,
     _key_needs_certificate,
     _client_certificates_need_tls,

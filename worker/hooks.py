@@ -48,6 +48,19 @@ class WorkerView:
         return self.number
 
 
+_IN_WORKERS = (
+    "post_fork",
+    "post_worker_init",
+    "worker_ready",
+    "worker_retiring",
+    "worker_int",
+    "worker_abort",
+    "worker_exit",
+    "pre_request",
+    "post_request",
+)
+
+
 class Hooks:
     """The hooks of one worker, called by their settings' names."""
 
@@ -67,6 +80,19 @@ class Hooks:
     def with_worker(self, name: str, *more: object) -> None:
         """Call ``name(worker, *more)``."""
         self._call(name, self._worker, *more)
+
+    def import_all(self) -> None:
+        """Import the hooks of workers now, in a mold, so that no worker of it reads them from the disk later. One that
+        cannot be imported is told when it is called."""
+        from asgi_arbiter.config.errors import AppImportError
+
+        for name in _IN_WORKERS:
+            target = getattr(self._config, name)
+            if target:
+                try:
+                    _imported(target)
+                except (AppImportError, SystemExit):
+                    pass
 
     def around(self, app: ASGIApplication) -> ASGIApplication:
         """``app`` with ``pre_request`` and ``post_request`` around each request; ``app`` itself if neither is set, so

@@ -34,6 +34,7 @@ from .mailbox import Mailbox
 from .orders import Dismissed, Orders
 from .preparation import Prepared, give_up_rights, settle_in
 from .process import WorkerSpec
+from .warmup import warm_up
 
 __all__ = ["MoldSpec", "run", "strangers"]
 
@@ -72,8 +73,8 @@ class _Mold:
         self._breed = spec.breed
         self._config = common.config
         self._mailbox = Mailbox(common.mailbox, takes_descriptors=True)
-        hooks = Hooks(common.config, number=0, generation=common.generation, arbiter_pid=common.arbiter_pid)
-        self._orders = Orders(self._mailbox, common.arbiter_pid, hooks)
+        self._hooks = Hooks(common.config, number=0, generation=common.generation, arbiter_pid=common.arbiter_pid)
+        self._orders = Orders(self._mailbox, common.arbiter_pid, self._hooks)
         self._named: tuple[str, ...] = ()
 
     def live(self) -> ExitCode:
@@ -104,7 +105,10 @@ class _Mold:
         tls, changed = give_up_rights(config)
         if changed:
             self._orders.follow_the_arbiter()
-        return Prepared(load_application(config), tls)
+        warm_up(config)
+        app = load_application(config)
+        self._hooks.import_all()
+        return Prepared(app, tls)
 
     def _obey(self, prepared: Prepared) -> ExitCode:
         mail = select.poll()

@@ -150,3 +150,11 @@ def test_a_sensible_combination_breaks_no_rule(values: dict[str, Any]) -> None:
 def test_asgi_worker_classes_are_accepted(name: str, h11: bool) -> None:
     assert complaints(worker_class=name) == []
     assert wants_h11(name) is h11
+
+
+@pytest.mark.parametrize(("platform", "count"), [("linux", 0), ("darwin", 1)])
+def test_preload_is_for_linux(platform: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    found = complaints(preload_app=True)
+    assert len(found) == count
+    assert not any(fatal for fatal, _, _ in found)

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from asgi_arbiter.config.errors import AppImportError
 from asgi_arbiter.config.settings import Config
+from asgi_arbiter.worker import hooks as module
 from asgi_arbiter.worker.hooks import Hooks
 
 
@@ -60,3 +62,16 @@ def test_a_broken_hook_is_logged_and_changes_nothing(
     with caplog.at_level(logging.ERROR, "asgi_arbiter.worker"):
         hooks(worker_int=target).with_worker("worker_int")
     assert caplog.messages == [f"the hook worker_int ({target}) failed"]
+
+
+def test_a_mold_imports_the_hooks_of_its_workers_and_does_not_complain(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported: list[str] = []
+
+    def look(target: str) -> None:
+        imported.append(target)
+        if target == "nowhere:hook":
+            raise AppImportError("there is no module nowhere")
+
+    monkeypatch.setattr(module, "_imported", look)
+    hooks(post_fork="nowhere:hook", worker_exit="user_hooks:record", on_exit="user_hooks:fail").import_all()
+    assert imported == ["nowhere:hook", "user_hooks:record"]
