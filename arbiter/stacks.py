@@ -23,6 +23,8 @@ _MACHINERY = (
     os.path.join(_LIBRARY, "asyncio", ""),
     os.path.join(_LIBRARY, "concurrent", "futures", ""),
     os.path.join(_LIBRARY, "threading.py"),
+    os.path.join(_LIBRARY, "importlib", ""),
+    "<frozen importlib",
     "<frozen runpy>",
 )
 _COMMANDS = ("/uvloop/__init__.py", "/click/core.py", "/bin/asgi-arbiter")

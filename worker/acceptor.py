@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
@@ -180,6 +181,8 @@ class OwnAcceptor:
         if self.phase is not AcceptorPhase.ACCEPTING:
             return  # another listener's callback, earlier in this turn, has paused
         fairness = self._fairness
+        if fairness is not None:
+            fairness.look(time.monotonic())
         batch = BIG_BATCH if fairness is None or fairness.short_lived else BATCH
         try:
             for _ in range(batch):

@@ -29,19 +29,24 @@ FAR = 8
 SHORT = 0.05
 BUSY = 50
 """Accepts per second below which the average says nothing."""
+LOOK = 0.05
+"""Seconds after which a worker that accepts looks again who its siblings are: in the first moments of a service they
+come one by one."""
 STALE = 2.5
 """Seconds after which a sibling's beat (one per second) is too old to wait for it."""
 
 
 class Fairness:
-    """The view of one worker on its siblings. ``refresh`` once a second, ``patience`` before each accept."""
+    """The view of one worker on its siblings. ``refresh`` once a second, ``look`` before a batch of accepts and
+    ``patience`` before each of them."""
 
-    __slots__ = ("_board", "_ceiling", "_siblings", "_slot", "short_lived")
+    __slots__ = ("_board", "_ceiling", "_look_at", "_siblings", "_slot", "short_lived")
 
     def __init__(self, board: PulseBoard, slot: int) -> None:
         self._board = board
         self._slot = slot
         self._siblings: tuple[int, ...] = ()
+        self._look_at = 0.0
         self.short_lived = False
         """Connections come and go so fast that balancing them is pointless."""
         self._ceiling = 0
@@ -51,12 +56,20 @@ class Fairness:
 
         ``now`` is ``time.monotonic()``, the clock of the board.
         """
-        self._siblings = tuple(
-            slot for slot in range(self._board.slots) if slot != self._slot and self._is_live(slot, now)
-        )
+        self._look_at = 0.0
+        self.look(now)
         self.short_lived = accepted >= BUSY and open_now < accepted * SHORT
         # If many connections suddenly stay open, the average of the last second is history.
         self._ceiling = 2 * open_now + 16
+
+    def look(self, now: float) -> None:
+        """See who is alive, unless that was seen a moment ago."""
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK
+        self._siblings = tuple(
+            slot for slot in range(self._board.slots) if slot != self._slot and self._is_live(slot, now)
+        )
 
     def patience(self, mine: int) -> float:
         """For how many seconds a worker with ``mine`` connections should let the others go first; mostly 0."""

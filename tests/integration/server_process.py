@@ -247,7 +247,12 @@ class ServerProcess:
 
     def wire(self) -> Wire:
         """A raw connection, for what no well-behaved client would send."""
-        return Wire(socket.create_connection(self.addresses()[0], timeout=PATIENCE))
+        return self.wires(1)[0]
+
+    def wires(self, count: int) -> list[Wire]:
+        """Many of them; asking the kernel for the address takes longer than to connect."""
+        address = self.addresses()[0]
+        return [Wire(socket.create_connection(address, timeout=PATIENCE)) for _ in range(count)]
 
     # Who it is.
 

@@ -99,3 +99,12 @@ def test_when_connections_suddenly_stay_the_balance_counts_again_at_once(board: 
 @pytest.mark.parametrize(("accepted", "open_now"), [(49, 0), (200, 50), (200, 10)])
 def test_few_or_lasting_connections_are_balanced(board: PulseBoard, accepted: int, open_now: int) -> None:
     assert not fairness(board, accepted=accepted, open_now=open_now).short_lived
+
+
+def test_a_sibling_that_comes_between_two_seconds_is_seen_a_moment_later(board: PulseBoard) -> None:
+    mine = fairness(board)
+    beat(board, 1, 0)
+    mine.look(NOW + 0.01)
+    assert not mine.patience(50)
+    mine.look(NOW + 0.06)
+    assert mine.patience(50)

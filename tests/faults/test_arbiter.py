@@ -1,0 +1,167 @@
+"""The arbiter in trouble, and what comes at a bad moment: signals to everybody, pauses, no more processes, pid 1."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.server_process import COMMAND, ServerProcess, eventually
+from tests.integration.wire import Wire
+from tests.load import Load
+
+pytestmark = pytest.mark.process
+
+Serve = Callable[..., ServerProcess]
+APPS = Path(__file__).parent / "apps"
+JSON = ("--log-format", "json", "--bind", "127.0.0.1:0")
+FAST = ("--settle-time", "0.1", "--no-access-log")
+LATER_THAN_AN_ECHO = 0.3
+
+
+def refuses(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_killed_arbiter_leaves_the_port_to_the_next_and_no_request_under_way_is_lost(serve: Serve) -> None:
+    server = serve("troubled:app", "-w", "3", *JSON, cwd=APPS)
+    port = server.port
+    wires = [wire.send(b"GET /nap?seconds=1.5 HTTP/1.1\r\nHost: test\r\n\r\n") for wire in server.wires(6)]
+    with server.wire() as other:
+        assert other.get().status == 200  # by now the others are in hand, too
+        time.sleep(0.3)
+        server.signal(signal.SIGKILL)
+        assert server.wait_exit() == -signal.SIGKILL
+    eventually(lambda: refuses(port), "the port is free")
+    successor = serve("troubled:app", "-w", "1", "--bind", f"127.0.0.1:{port}", cwd=APPS)
+    assert successor.get().status_code == 200
+    for wire in wires:
+        assert wire.response().status == 200
+        wire.close()
+    eventually(lambda: not server.left(), "nobody is left")
+
+
+def test_hup_to_everybody_under_load_is_a_reload_and_nothing_else(serve: Serve) -> None:
+    server = serve("troubled:app", "-w", "3", *JSON, *FAST, cwd=APPS)
+    with Load(server.port) as load:
+        for number in range(1, 4):
+            server.signal_group(signal.SIGHUP)
+            server.wait_event("reload_promoted", count=number)
+    assert load.failures == []
+
+
+def test_a_second_hup_is_remembered_once(serve: Serve) -> None:
+    server = serve("troubled:app", "-w", "2", *JSON, "--settle-time", "0.5", cwd=APPS)
+    server.signal(signal.SIGHUP)
+    server.wait_event("reload_begun")
+    for _ in range(3):
+        server.signal(signal.SIGHUP)
+        time.sleep(0.02)
+    server.wait_event("reload_promoted", count=2)
+    assert len(server.events("reload_remembered")) == 1
+    time.sleep(0.3)
+    assert len(server.events("reload_begun")) == 2
+
+
+def test_term_during_a_reload_is_obeyed_at_once(serve: Serve, tmp_path: Path) -> None:
+    switch = tmp_path / "switch"
+    server = serve("troubled:app", "-w", "2", *JSON, cwd=APPS, env={"SWITCH": str(switch)})
+    switch.with_suffix(".hang").touch()
+    server.signal(signal.SIGHUP)
+    server.wait_workers(3)  # the canary imports, for ten minutes
+    began = time.monotonic()
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+    assert time.monotonic() - began < 5
+
+
+def test_a_paused_machine_costs_nobody_his_life(serve: Serve) -> None:
+    server = serve("troubled:app", "-w", "3", "--timeout", "2", *JSON, cwd=APPS)
+    before = server.workers()
+    server.signal_group(signal.SIGSTOP)
+    time.sleep(4)
+    server.signal_group(signal.SIGCONT)
+    server.wait_event("overslept")
+    time.sleep(1.5)
+    assert server.workers() == before
+    assert not server.events("worker_stuck")
+    assert server.get().status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is Linux's")
+def test_an_arbiter_that_cannot_make_workers_tries_again(serve: Serve) -> None:
+    server = serve("troubled:app", "-w", "2", *JSON, cwd=APPS)
+    first, second = server.workers()
+    before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (8, before[1]))  # all in use
+    os.kill(first, signal.SIGKILL)
+    assert "open files" in server.wait_event("fork_failed")["message"]
+    assert server.get().text == str(second)
+    server.wait_event("fork_failed", count=2)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+    server.wait_workers(2, without=[first])
+
+
+def test_what_waits_in_the_accept_queue_at_term_is_answered(serve: Serve) -> None:
+    server = serve("troubled:app", "-w", "2", *JSON, cwd=APPS)
+    workers = server.workers()
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    wires = [wire.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n") for wire in server.wires(40)]
+    server.signal(signal.SIGTERM)
+    server.wait_event("shutdown_begun")
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    for wire in wires:
+        assert wire.response().status == 200
+        wire.close()
+    assert server.wait_exit() == 0
+
+
+def test_a_drain_delay_keeps_serving_and_accepting(serve: Serve) -> None:
+    server = serve("troubled:app", "-w", "2", "--drain-delay", "1.5", *JSON, cwd=APPS)
+    with Load(server.port, until_refused=True) as load:
+        server.signal(signal.SIGTERM)
+        server.wait_event("shutdown_delayed")
+        before = load.answered
+        time.sleep(1)
+        assert load.answered > before
+        assert server.get().status_code == 200
+        assert server.wait_exit() == 0
+        load.wait()
+    assert load.failures == []
+
+
+def _can_unshare() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    tried = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True, check=False)
+    return tried.returncode == 0
+
+
+@pytest.mark.skipif(not _can_unshare(), reason="a pid namespace of one's own is not permitted here")
+def test_as_process_one_it_reaps_strangers_and_obeys_term(serve: Serve) -> None:
+    command = ("unshare", "--pid", "--fork", "--mount-proc", *COMMAND)
+    server = serve("troubled:app", "-w", "2", *JSON, cwd=APPS, command=command, wait=False)
+    server.wait_notified("READY=1")
+    (arbiter,) = psutil.Process(server.pid).children()
+    port = next(c.laddr.port for c in arbiter.net_connections(kind="tcp") if c.status == psutil.CONN_LISTEN)
+    with Wire(socket.create_connection(("127.0.0.1", port))) as wire:
+        for _ in range(3):
+            assert wire.get("/orphan").status == 200
+        assert len(arbiter.children()) >= 3  # the orphans are its children by now
+        eventually(lambda: len(arbiter.children()) == 2, "the strangers are reaped")
+    server._returncode_expected = True
+    arbiter.terminate()
+    assert server.wait_exit() == 0
