@@ -172,7 +172,7 @@ async def _transmit(cycle: RequestCycle, fd: int, offset: int, size: int) -> Non
     end = offset + size
     info = link.transport.get_extra_info
     sock = info("socket")
-    if sock is not None and info("sslcontext") is None and hasattr(os, "sendfile"):
+    if sock is not None and info("sslcontext") is None:
         await _flushed(cycle)
         out = os.dup(sock.fileno())
         try:
