@@ -83,7 +83,7 @@ ROWS: tuple[Row, ...] = (
         Order.UPGRADE,
         "Start a successor: the program as it is now, with the same sockets. When its workers serve it leads, and this "
         "arbiter finishes what is under way; if it fails, nothing has changed. During a reload it is remembered once.",
-        "Write the stacks of all threads.",
+        "Tell the arbiter's log the stacks of all threads and tasks, and the requests under way.",
     ),
     Row(
         Signals.SIGWINCH,
@@ -97,7 +97,7 @@ ROWS: tuple[Row, ...] = (
         Signals.SIGABRT,
         None,
         "Default: die with a core.",
-        "Write the stacks of all threads, then die. The arbiter sends it when a pulse or a boot is overdue.",
+        "Tell the arbiter's log the stacks of all threads, then die. The arbiter sends it when a pulse or a boot is overdue.",
     ),
     Row(Signals.SIGPIPE, None, "Ignored: a closed log pipe must not end the service.", "Ignored."),
 )
