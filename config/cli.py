@@ -218,6 +218,8 @@ def _spelling(name: str, parameter: str, option: Option, flags: tuple[str, ...],
     if option.numbered:
         metavar = "NUMBER"
     extra: dict[str, Any] = {"is_flag": False, "flag_value": option.bare} if option.bare else {}
+    if option.choices:
+        extra["shell_complete"] = lambda _context, _parameter, text: [w for w in option.choices if w.startswith(text)]
     return _Spelling(
         name, [parameter, *flags], type=str, metavar=metavar, multiple=option.is_list, **extra, **common
     )  # fmt: skip
