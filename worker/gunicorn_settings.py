@@ -40,6 +40,7 @@ _ALWAYS: Final = (
 _IF_CHANGED: Final = (
     "worker_connections",
     "asgi_loop",
+    "http_parser",
     "http_protocols",
     "http2_cleartext",
     "protocol",

@@ -70,6 +70,13 @@ def test_asgi_settings_of_the_version() -> None:
     assert (config.loop, config.lifespan, config.root_path) == ("asyncio", "off", "/below")
 
 
+def test_the_parser_of_the_version() -> None:
+    if "http_parser" not in cfg().settings:
+        pytest.skip("gunicorn before 25")
+    assert ours(cfg()).http == "auto"
+    assert ours(cfg(http_parser="python")).http == "h11"
+
+
 def test_peers_on_unix_sockets_are_trusted_as_by_gunicorn() -> None:
     assert ours(cfg(forwarded_allow_ips="10.0.0.1,10.1.0.0/16")).forwarded_allow_ips == (
         "10.0.0.1",
