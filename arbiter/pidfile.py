@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from asgi_arbiter.config.errors import InvalidSetting
@@ -19,17 +20,39 @@ APPRENTICE = ".2"
 """Behind the name, while the arbiter is a successor that does not lead yet (gunicorn's and nginx's way)."""
 
 
+_HEAD = 5
+"""Words of a command line in which the interpreter, its options and the program stand."""
+
+
 def is_arbiter(pid: int) -> bool:
     """Whether ``pid`` is a living process that looks like one of us."""
     import psutil
 
     try:
-        words = " ".join(psutil.Process(pid).cmdline())
+        words = psutil.Process(pid).cmdline()
     except psutil.AccessDenied:
         return True  # it lives and is not ours to judge; better refuse than run twice
     except psutil.Error:
         return False
-    return "asgi-arbiter" in words or "asgi_arbiter" in words
+    return _names_us(words)
+
+
+def _names_us(words: list[str]) -> bool:
+    """Whether a command line is an arbiter's: its title, the console script, or the module. That we are mentioned is not
+    enough: an editor with ``asgi-arbiter.toml`` and a program in ``/srv/asgi-arbiter`` are somebody else.
+
+    >>> _names_us(["asgi-arbiter: arbiter [main:app]"]), _names_us(["python", "-m", "asgi_arbiter", "main:app"])
+    (True, True)
+    >>> _names_us(["asgi-arbiter: worker 1 gen 1 [main:app]"]), _names_us(["vi", "asgi-arbiter.toml"])
+    (False, False)
+    """
+    head = words[:_HEAD]
+    return (
+        words[:1] != []
+        and words[0].startswith("asgi-arbiter: arbiter ")
+        or any(Path(word).name == "asgi-arbiter" for word in head if not word.startswith("-"))
+        or any(pair == ("-m", "asgi_arbiter") for pair in pairwise(head))
+    )
 
 
 class Pidfile:

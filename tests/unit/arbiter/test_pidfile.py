@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asgi_arbiter.arbiter.pidfile import APPRENTICE, Pidfile, is_arbiter
+from asgi_arbiter.arbiter.pidfile import APPRENTICE, Pidfile, _names_us, is_arbiter
 from asgi_arbiter.config.errors import InvalidSetting
 
 
@@ -97,3 +97,19 @@ def test_a_successor_takes_the_name_of_its_predecessor_s_file(tmp_path: Path) ->
     assert path.exists()
     new.remove()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "ours"),
+    [
+        (["asgi-arbiter: arbiter [main:app]"], True),
+        (["/srv/app/.venv/bin/python", "/srv/app/.venv/bin/asgi-arbiter", "main:app"], True),
+        (["python3", "-P", "-m", "asgi_arbiter", "main:app"], True),
+        (["asgi-arbiter: worker 1 gen 1 [main:app]"], False),
+        (["vi", "asgi-arbiter.toml"], False),
+        (["/srv/asgi-arbiter/bin/python", "-m", "celery"], False),
+        ([], False),
+    ],
+)
+def test_a_process_that_only_mentions_us_is_somebody_else(line: list[str], ours: bool) -> None:
+    assert _names_us(line) is ours
