@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from .extensions import offered
+from .flow import keep_freed_memory
 from .memo import Memo
 from .proxy import Trust
 from .request import watch_forwarding
@@ -118,6 +119,7 @@ def policy_of(context: ConnectionContext, parser_type: type[HeadParser]) -> Http
     """The policy of a worker, made when its first connection arrives."""
     policy = context.http_policy
     if policy is None:
+        keep_freed_memory()
         policy = context.http_policy = HttpPolicy(context.config, parser_type())
     return policy
 

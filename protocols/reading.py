@@ -140,8 +140,8 @@ class RequestReader(asyncio.Protocol):
             data = self._held + data
             self._held = b""
         elif (
-            0 < data.find(b"\r\n\r\n") == len(data) - 4
-            and self._reading is HEAD
+            self._reading is HEAD
+            and 0 < data.find(b"\r\n\r\n") == len(data) - 4
             and not self.write_paused
             and data[0] != 13
         ):

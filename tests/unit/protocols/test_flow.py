@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import platform
+import subprocess
+import sys
+
+import pytest
 
 from asgi_arbiter.protocols.flow import BodyBuffer, wait, wake
 
@@ -45,3 +50,32 @@ def test_a_cancelled_waiter_leaves_the_others_waiting_and_no_trace() -> None:
         assert waiters == []
 
     asyncio.run(story())
+
+
+READS = """
+import resource
+from asgi_arbiter.protocols.flow import keep_freed_memory
+
+def read():
+    pieces = [b"%d" % number * 250_000 for number in range(1, 8)]
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        read()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+read()
+without = faults()
+keep_freed_memory()
+read()
+print(without, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have their own ways")
+def test_memory_of_large_reads_is_kept_for_the_next_ones() -> None:
+    done = subprocess.run([sys.executable, "-c", READS], capture_output=True, text=True, check=True)
+    without, kept = map(int, done.stdout.split())
+    assert without > 1000
+    assert kept < 100
