@@ -19,7 +19,7 @@ from asgi_arbiter.arbiter import events as ev
 from asgi_arbiter.arbiter.policy import Rules
 from asgi_arbiter.config.errors import ExitCode
 
-__all__ = ["HEALTHY", "SOUND", "Cast", "Heir", "Life", "Molded", "SimKernel", "Worker"]
+__all__ = ["HEALTHY", "SOUND", "Ancestor", "Cast", "Heir", "Life", "Molded", "SimKernel", "Worker"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,18 @@ class Heir:
     leave: float = 0.5
 
 
+@dataclass(frozen=True)
+class Ancestor:
+    """What the arbiter will do whose successor is simulated."""
+
+    word: str = "lead"
+    """Its answer to our readiness: ``lead``, ``leave`` or none (``""``)."""
+    delay: float = 0.05
+    """From our readiness to the answer."""
+    death: float = math.inf
+    """From our start to its end, whatever happens."""
+
+
 @dataclass
 class Molded:
     """A mold of the simulation."""
@@ -125,6 +137,7 @@ class SimKernel:
         binds: Iterator[bool] | None = None,
         casts: Iterator[Cast] | None = None,
         heirs: Iterator[Heir] | None = None,
+        ancestor: Ancestor | None = None,
     ) -> None:
         self.time = 1000.0
         self.workers: dict[int, Worker] = {}
@@ -137,6 +150,7 @@ class SimKernel:
         self.molds: dict[int, Molded] = {}
         self.heir: tuple[int, Heir] | None = None
         self.stepped_down = False
+        self.ancestor = ancestor
         self.pids = itertools.count(100)
         self.order = itertools.count()
         self.agenda: list[Happening] = []
@@ -145,6 +159,8 @@ class SimKernel:
         self.hooks: list[act.CallHook] = []
         self.reaped: set[int] = set()
         self.pause = 0.0
+        if ancestor is not None:
+            self.at(ancestor.death, lambda: ev.PredecessorGone(has_released=False))
         self.after_action: Callable[[act.Action], None] = lambda _action: None
 
     # --- the world moves ---------------------------------------------------------------------------------------------
@@ -352,9 +368,14 @@ class SimKernel:
                     self.at(self.heir[1].leave, lambda: self._die(pid))
                 return [ev.SuccessorDismissed(pid)]
             case act.StepDown(pid):
+                assert self._is_heir(pid) or pid in self.reaped, "a lead for nobody"
                 self.stepped_down = True
                 return [ev.SteppedDown(pid)]
             case act.ReportReadiness():
+                assert self.ancestor is not None
+                words: dict[str, ev.Event] = {"lead": ev.Appointed(), "leave": ev.Relieved()}
+                if self.ancestor.word:
+                    self.send(self.ancestor.delay, words[self.ancestor.word])
                 return [ev.ReadinessReported()]
             case act.TakeLead():
                 return [ev.LeadTaken()]

@@ -18,9 +18,9 @@ from asgi_arbiter.arbiter.fleet import Fleet
 from asgi_arbiter.arbiter.plan import plan
 from asgi_arbiter.arbiter.policy import Rules, board_slots
 from asgi_arbiter.arbiter.signals import Order
-from asgi_arbiter.arbiter.states import LEAVING, TESTING, GenerationState, MoldState, Phase, WorkerState
+from asgi_arbiter.arbiter.states import LEAVING, TESTING, GenerationState, MoldState, Phase, Reason, Tenure, WorkerState
 from asgi_arbiter.arbiter.turn import turn
-from tests.sim.kernel import HEALTHY, SOUND, Cast, Heir, Life, SimKernel
+from tests.sim.kernel import HEALTHY, SOUND, Ancestor, Cast, Heir, Life, SimKernel
 
 _ONCE = (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGABRT, Signals.SIGKILL)
 
@@ -28,12 +28,19 @@ _ONCE = (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGABRT, Signals.SIGKILL)
 class Watch:
     """Runs a fleet against a kernel and checks the invariants of ARCHITECTURE section 10 all the time."""
 
-    def __init__(self, kernel: SimKernel, rules: Rules, *, calm: bool = False) -> None:
+    def __init__(self, kernel: SimKernel, rules: Rules, *, calm: bool = False, leads: bool = True) -> None:
         self.kernel = kernel
         self.calm = calm
         """Nobody dies unasked and nobody gets stuck: then capacity must never fall below the wish."""
         slots = board_slots(rules.workers)
-        self.fleet = Fleet(None, rules, now=kernel.now(), slots=slots, addresses=("http://127.0.0.1:8000",))  # type: ignore[arg-type]
+        self.fleet = Fleet(
+            None,  # type: ignore[arg-type]
+            rules,
+            now=kernel.now(),
+            slots=slots,
+            addresses=("http://127.0.0.1:8000",),
+            leads=leads,
+        )
         self.finish: act.Finish | None = None
         self.ended: set[int] = set()
         self.molds: list[tuple[float, int]] = []
@@ -68,6 +75,13 @@ class Watch:
             child = self.kernel.workers.get(action.pid) or self.kernel.molds.get(action.pid)
             sent = Counter(child.signals if child is not None else ())
             assert all(sent[signal] <= 1 for signal in _ONCE), sent
+            shares = self.kernel.stepped_down or self.fleet.tenure in (Tenure.APPRENTICE, Tenure.REPORTED)
+            if shares and action.pid in self.kernel.workers:
+                assert action.reason is not Reason.SHUTDOWN, "another arbiter serves on, so the accept queue is its own"
+        if isinstance(action, (act.Notify, act.PetWatchdog)):
+            assert self.fleet.tenure is Tenure.LEADING, "only one arbiter speaks for the service"
+        if isinstance(action, (act.Spawn, act.SpawnMold, act.CloseListeners)):
+            assert not self.kernel.stepped_down
         if isinstance(action, act.Spawn):
             self.check_origin(action)
         if isinstance(action, act.SpawnMold):
@@ -166,6 +180,7 @@ casts = st.builds(
     leave=st.sampled_from([0.01, 0.2, math.inf]),
     abort=st.sampled_from([0.1, math.inf]),
 )
+calm_casts = st.builds(Cast, boot=st.sampled_from([0.05, 0.3, 2.0]), fork=st.sampled_from([0.01, 0.3]))
 heirs = st.builds(
     Heir,
     boot=st.sampled_from([0.1, 1.0, 6.0]),
@@ -359,3 +374,65 @@ def test_a_bad_deploy_is_rejected_and_no_old_worker_was_touched(rules: Rules, ba
             assert watch.fleet.last_failure
             assert watch.fleet.current().number == 1
     watch.stop()
+
+
+@fast
+@given(
+    rules=all_rules,
+    molds=st.lists(calm_casts, min_size=1, max_size=3),
+    heirs=st.lists(heirs, min_size=1, max_size=4),
+    story=st.lists(st.tuples(delays, st.sampled_from([Order.UPGRADE, Order.UPGRADE, Order.RELOAD])), max_size=5),
+)
+def test_an_upgrade_costs_no_capacity_whether_it_succeeds_or_not(
+    rules: Rules, molds: list[Cast], heirs: list[Heir], story: list[tuple[float, Order]]
+) -> None:
+    kernel = SimKernel(None, itertools.repeat(rules), casts=itertools.cycle(molds), heirs=itertools.cycle(heirs))
+    watch = Watch(kernel, rules, calm=True)
+    watch.run(8)
+    for delay, order in story:
+        kernel.send(delay, ev.SignalReceived(order, order.name))
+        watch.run(delay + 3)
+        if watch.finish is not None:
+            break
+        if not kernel.stepped_down:
+            assert len(watch.fleet.serving()) >= rules.workers
+    if watch.finish is None and not kernel.stepped_down:
+        watch.stop()
+
+
+@fast
+@given(
+    rules=all_rules,
+    first=st.lists(lives, min_size=1, max_size=8),
+    ancestor=st.builds(
+        Ancestor,
+        word=st.sampled_from(["lead", "lead", "leave", ""]),
+        delay=st.sampled_from([0.01, 3.0]),
+        death=st.sampled_from([math.inf, 0.1, 2.0, 9.0]),
+    ),
+    story=st.lists(st.tuples(delays, wild), max_size=6),
+    seed=st.integers(0, 2**16),
+)
+def test_a_successor_leads_when_told_or_when_nobody_else_does_and_stops_all_the_same(
+    rules: Rules, first: list[Life], ancestor: Ancestor, story: list[tuple[float, ev.Event | str]], seed: int
+) -> None:
+    healthy = [HEALTHY] * rules.workers
+    kernel = SimKernel(
+        itertools.chain(healthy, _endless(first, random.Random(seed))), itertools.repeat(rules), ancestor=ancestor
+    )
+    watch = Watch(kernel, rules, leads=False)
+    for delay, happening in story:
+        watch.run(delay)
+        if watch.finish is not None:
+            break
+        if isinstance(happening, str):
+            for pid in list(kernel.workers):
+                kernel.kill(pid)
+        else:
+            kernel.send(0, happening)
+    if watch.finish is None:
+        watch.run(20)
+    if ancestor.death < math.inf and watch.finish is None and watch.fleet.phase is Phase.RUNNING:
+        assert watch.fleet.tenure is Tenure.LEADING
+    if watch.finish is None:
+        watch.stop()
