@@ -33,6 +33,7 @@ _METAVARS = {
     Kind.WORKERS: "NUMBER|auto",
     Kind.SECONDS: "SECONDS",
     Kind.SIZE: "SIZE",
+    Kind.MEMORY: "SIZE|PERCENT",
     Kind.MODE: "MODE",
     Kind.WORDS: "TEXT",
     Kind.LINES: "TEXT",

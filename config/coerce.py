@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from . import cpus
+from . import cpus, memory
 from .address import Address
 from .errors import InvalidSetting
 from .schema import Kind, Option
@@ -23,6 +23,7 @@ _DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?) ?%")
 _LOCATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -139,6 +140,22 @@ def _size(option: Option, raw: object) -> int:
     if not isinstance(raw, int) or isinstance(raw, bool):
         raise Misfit(expected)
     return int(_within(option, raw, expected))
+
+
+def _memory(option: Option, raw: object) -> int:
+    """A share is meant of what the container allows, or else of what the machine has."""
+    share = _SHARE.fullmatch(raw.strip()) if isinstance(raw, str) else None
+    if share is None:
+        try:
+            return _size(option, raw)
+        except Misfit as misfit:
+            raise Misfit(f"{misfit}, or a share such as 20%") from None
+    percent, whole = float(share[1]), memory.available()
+    if not 0 < percent <= 100:
+        raise Misfit("a share above 0% and up to 100%")
+    if not whole:
+        raise Misfit("a size such as 512M: how much memory there is cannot be known here")
+    return int(whole * percent / 100)
 
 
 _SIZE_WORDS = "a size such as 512M or a number of bytes"
@@ -268,6 +285,7 @@ _COERCIONS: dict[Kind, Callable[[Option, object], object]] = {
     Kind.WORKERS: _workers,
     Kind.SECONDS: _seconds,
     Kind.SIZE: _size,
+    Kind.MEMORY: _memory,
     Kind.MODE: _mode,
     Kind.WORDS: _words,
     Kind.LINES: _lines,

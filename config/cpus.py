@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from .cgroups import membership, read, upwards
+
 __all__ = ["available", "quota"]
 
 
@@ -38,48 +40,23 @@ def _affinity() -> int:
 
 def _version_2(root: Path) -> Iterator[float]:
     """Limits of the unified hierarchy: ``cpu.max`` is ``QUOTA PERIOD`` in microseconds, or ``max PERIOD``."""
-    for controllers, group in _membership(root):
+    for controllers, group in membership(root):
         if controllers:
             continue
-        for directory in _upwards(root / "sys/fs/cgroup", group):
-            words = _read(directory / "cpu.max").split()
+        for directory in upwards(root / "sys/fs/cgroup", group):
+            words = read(directory / "cpu.max").split()
             if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]) > 0:
                 yield int(words[0]) / int(words[1])
 
 
 def _version_1(root: Path) -> Iterator[float]:
     """Limits of the ``cpu`` controller's own hierarchy; a quota of -1 is none."""
-    for controllers, group in _membership(root):
+    for controllers, group in membership(root):
         if "cpu" not in controllers.split(","):
             continue
         for mount in ("cpu", "cpu,cpuacct", "cpuacct,cpu"):
-            for directory in _upwards(root / "sys/fs/cgroup" / mount, group):
-                allowed = _read(directory / "cpu.cfs_quota_us").strip()
-                period = _read(directory / "cpu.cfs_period_us").strip()
+            for directory in upwards(root / "sys/fs/cgroup" / mount, group):
+                allowed = read(directory / "cpu.cfs_quota_us").strip()
+                period = read(directory / "cpu.cfs_period_us").strip()
                 if allowed.isdigit() and period.isdigit() and int(period) > 0 and int(allowed) > 0:
                     yield int(allowed) / int(period)
-
-
-def _membership(root: Path) -> Iterator[tuple[str, str]]:
-    """The lines of ``/proc/self/cgroup`` (cgroups(7)): controllers, empty for version 2, and the path of the group."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, group = rest.partition(":")
-        yield controllers, group
-
-
-def _upwards(mount: Path, group: str) -> Iterator[Path]:
-    """The directory of the group and those above it, as a limit holds for all below. Inside a container the group's
-    path may be that of the host, which does not exist there: then the mount itself is the container's own group."""
-    directory = mount / group.lstrip("/")
-    while directory != mount and mount in directory.parents:
-        yield directory
-        directory = directory.parent
-    yield mount
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""

@@ -36,6 +36,12 @@ _SCHEMA_TYPES: dict[Kind, dict[str, Any]] = {
     Kind.SIZE: {
         "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kKmMgGtT]?([iI]?[bB])?$"}]
     },
+    Kind.MEMORY: {
+        "anyOf": [
+            {"type": "integer", "minimum": 0},
+            {"type": "string", "pattern": r"^\d+(\.\d+)? ?([kKmMgGtT]?([iI]?[bB])?|%)$"},
+        ]
+    },
     Kind.MODE: {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 511}, {"type": "string", "pattern": "^(0o)?[0-7]*$"}]},
     Kind.WORDS: {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]},
     Kind.LINES: {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]},

@@ -42,6 +42,7 @@ class Kind(Enum):
     WORKERS = 'a whole number or "auto"'
     SECONDS = "seconds"
     SIZE = "a size in bytes"
+    MEMORY = "a size in bytes or a share of the memory there is"
     MODE = "an octal mode"
     WORDS = "a list"
     """Commas separate the items in text."""
@@ -160,8 +161,8 @@ def setting(
         uvicorn=uvicorn,
         gunicorn=gunicorn,
         differs=differs,
-        unit=unit or ("seconds" if kind is Kind.SECONDS else "bytes" if kind is Kind.SIZE else ""),
-        least=0 if least is None and kind in {Kind.SECONDS, Kind.SIZE, Kind.COUNT, Kind.MODE} else least,
+        unit=unit or ("seconds" if kind is Kind.SECONDS else "bytes" if kind in {Kind.SIZE, Kind.MEMORY} else ""),
+        least=0 if least is None and kind in {Kind.SECONDS, Kind.SIZE, Kind.MEMORY, Kind.COUNT, Kind.MODE} else least,
         most=most,
         choices=choices,
         spelled=spelled or {},

@@ -327,10 +327,13 @@ class Config:
     )
     max_worker_memory: int = setting(
         0,
-        kind=Kind.SIZE,
+        kind=Kind.MEMORY,
         section=_RECYCLING,
         flags=("--max-worker-memory",),
-        help="Replace a worker whose resident memory has grown beyond this; 0 is never.",
+        help="Replace a worker whose memory has grown beyond this; 0 is never.",
+        more="A size (512M), or a share (20%) of what the container's cgroup allows, or else of what the machine has; "
+        "each worker may have that much. With preload_app, memory that workers share counts in part (PSS), "
+        "else what is resident (RSS).",
     )
     max_worker_memory_jitter: int = setting(
         0,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
 
-__all__ = ["Limits", "resident_memory"]
+__all__ = ["Limits", "memory_in_use", "resident_memory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,27 @@ class Limits:
         if self.memory and memory > self.memory:
             return "memory"
         return ""
+
+
+def memory_in_use(limit: int, *, shares: bool) -> int:
+    """Bytes that count against ``limit``. Where workers share memory (``--preload``), each has its part of it (PSS);
+    that is costly to ask and never more than what is resident, so it is asked only beyond the limit."""
+    resident = resident_memory()
+    if shares and resident > limit:
+        return proportional_memory() or resident
+    return resident
+
+
+def proportional_memory(rollup: str = "/proc/self/smaps_rollup") -> int:
+    """Bytes of this process in memory, what it shares divided by those who share it (PSS); 0 if that cannot be known."""
+    try:
+        with open(rollup, "rb") as lines:  # noqa: PTH123 -- as below
+            for line in lines:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
 
 
 def resident_memory() -> int:

@@ -29,7 +29,7 @@ from .drain import Drain, DrainReport
 from .evidence import tasks_and_requests
 from .leave import leave
 from .lifespan import Lifespan
-from .limits import Limits, resident_memory
+from .limits import Limits, memory_in_use
 from .listener import Listener
 from .phases import TRANSITIONS, ServerPhase, ServerSnapshot
 from .ticker import Ticker
@@ -242,7 +242,8 @@ class Server:
     def _check_limits(self) -> None:
         if self._has_retired or self._context is None:
             return
-        memory = resident_memory() if self._limits.memory else 0
+        most = self._limits.memory
+        memory = memory_in_use(most, shares=self.config.preload_app) if most else 0
         age = time.monotonic() - self._began_at
         reason = self._limits.exceeded(served=self._context.completed, age=age, memory=memory)
         if reason:

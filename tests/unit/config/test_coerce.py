@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from asgi_arbiter.config import memory
 from asgi_arbiter.config.coerce import Misfit, coerce, found, notice
 from asgi_arbiter.config.schema import Option
 from asgi_arbiter.config.settings import options
@@ -84,7 +85,19 @@ def test_sizes_have_units_or_are_bytes(raw: object, size: int) -> None:
 
 @pytest.mark.parametrize("raw", ["big", "", "-1", -1, 1.5, True, "1.5", "1P", "M"])
 def test_what_is_no_size_is_refused(raw: object) -> None:
-    assert refusal("max_worker_memory", raw) == "a size such as 512M or a number of bytes"
+    assert refusal("max_worker_memory_jitter", raw) == "a size such as 512M or a number of bytes"
+    assert refusal("max_worker_memory", raw) == "a size such as 512M or a number of bytes, or a share such as 20%"
+
+
+def test_a_share_of_the_memory_is_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    assert take("max_worker_memory", "20%") == 200
+    assert take("max_worker_memory", " 12.5 %") == 125
+    assert refusal("max_worker_memory", "0%") == "a share above 0% and up to 100%"
+    assert refusal("max_worker_memory", "101%") == "a share above 0% and up to 100%"
+    assert "20%" not in refusal("max_worker_memory_jitter", "20%")
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    assert "cannot be known" in refusal("max_worker_memory", "20%")
 
 
 @pytest.mark.parametrize(

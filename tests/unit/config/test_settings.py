@@ -25,6 +25,7 @@ TYPES = {
     Kind.WORKERS: int,
     Kind.SECONDS: float,
     Kind.SIZE: int,
+    Kind.MEMORY: int,
     Kind.MODE: int | None,
     Kind.WORDS: tuple[str, ...],
     Kind.LINES: tuple[str, ...],

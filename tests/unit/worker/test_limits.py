@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from asgi_arbiter.config.settings import Config
+from asgi_arbiter.worker import limits as measured
 from asgi_arbiter.worker.limits import Limits, resident_memory
 
 
@@ -54,3 +57,17 @@ def test_jitter_alone_is_no_limit() -> None:
 
 def test_this_process_has_a_plausible_size() -> None:
     assert 2**20 < resident_memory() < 2**36
+
+
+def test_memory_that_workers_share_counts_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rollup = tmp_path / "smaps_rollup"
+    rollup.write_text("5566-7788 ---p 0 00:00 0 [rollup]\nRss:  900 kB\nPss:                 300 kB\nPss_Dirty: 5 kB\n")
+    assert measured.proportional_memory(str(rollup)) == 300 * 1024
+    assert measured.proportional_memory(str(tmp_path / "nothing")) == 0
+    monkeypatch.setattr(measured, "resident_memory", lambda: 1000)
+    monkeypatch.setattr(measured, "proportional_memory", lambda: 300)
+    assert measured.memory_in_use(500, shares=False) == 1000
+    assert measured.memory_in_use(500, shares=True) == 300
+    assert measured.memory_in_use(2000, shares=True) == 1000  # not worth the question
+    monkeypatch.setattr(measured, "proportional_memory", lambda: 0)
+    assert measured.memory_in_use(500, shares=True) == 1000
