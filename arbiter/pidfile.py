@@ -48,8 +48,7 @@ def _names_us(words: list[str]) -> bool:
     """
     head = words[:_HEAD]
     return (
-        words[:1] != []
-        and words[0].startswith("asgi-arbiter: arbiter ")
+        any(word.startswith("asgi-arbiter: arbiter ") for word in words[:1])
         or any(Path(word).name == "asgi-arbiter" for word in head if not word.startswith("-"))
         or any(pair == ("-m", "asgi_arbiter") for pair in pairwise(head))
     )
