@@ -132,8 +132,8 @@ def _dotted(node: ast.expr) -> tuple[str, ...] | None:
 
 def _form_hint(module: str, rest: str) -> str:
     if module.startswith("/"):
-        path = Path(module)
-        return f"; did you mean --app-dir {path.parent} {path.stem}:{rest or 'app'}?"
+        file = Path(module)
+        return f"; did you mean --app-dir {file.parent} {file.stem}:{rest or 'app'}?"
     path = module.removesuffix(".py").strip("./").replace("/", ".").replace("\\", ".")
     if module and path != module and all(part.isidentifier() for part in path.split(".")):
         return f'; a module is named with dots, not as a file: did you mean "{path}:{rest or "app"}"?'

@@ -27,6 +27,13 @@ def chosen(line: str) -> dict[str, Any]:
     return {name: getattr(loaded.config, name) for name, each in loaded.sources.items() if str(each) != "default"}
 
 
+WHILE_DEVELOPING = {
+    "timeout": 0.0,
+    "graceful_timeout": 5.0,
+    "quick_timeout": 0.5,
+    "kill_timeout": 1.0,
+    "drain_linger": 0.0,
+}
 UVICORN = [
     ("--host 0.0.0.0", {"bind": ("0.0.0.0:8000",)}),
     ("--host ::1", {"bind": ("[::1]:8000",)}),
@@ -34,7 +41,7 @@ UVICORN = [
     ("--port 0", {"bind": ("127.0.0.1:0",)}),
     ("--uds /tmp/uvicorn.sock", {"bind": ("unix:/tmp/uvicorn.sock",)}),
     ("--fd 3", {"bind": ("fd://3",)}),
-    ("--reload", {"reload": True}),
+    ("--reload", {"reload": True, **WHILE_DEVELOPING}),
     ("--reload-dir src --reload-dir lib", {"reload_dirs": ("src", "lib")}),
     ("--reload-include '*.html'", {"reload_includes": ("*.html",)}),
     ("--reload-exclude '.*'", {"reload_excludes": (".*",)}),
@@ -123,7 +130,7 @@ GUNICORN = [
     ("--limit-request-line 4094", {"limit_request_line": 4094}),
     ("--limit-request-fields 50", {"limit_request_fields": 50}),
     ("--limit-request-field_size 8190", {"limit_request_field_size": 8190}),
-    ("--reload", {"reload": True}),
+    ("--reload", {"reload": True, **WHILE_DEVELOPING}),
     ("--reload-extra-file a.html --reload-extra-file b", {"reload_includes": ("a.html", "b")}),
     ("--preload", {"preload_app": True}),
     ("--reuse-port", {"reuse_port": True}),
