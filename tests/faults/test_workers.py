@@ -78,6 +78,17 @@ def test_a_blocked_loop_is_told_with_its_stack_before_the_worker_is_replaced(ser
     eventually(lambda: len(set(server.workers()) & set(before)) == 1, "the blocked one is gone, the other stays")
 
 
+def test_native_code_that_holds_the_interpreter_is_told_too(serve: Serve) -> None:
+    server = serve("troubled:app", "-w", "1", *QUICK, *JSON, cwd=APPS)
+    before = server.workers()
+    with asked(server, "/native"):
+        evidence = server.wait_event("worker_evidence")
+        server.wait_workers(1, without=before)
+    assert "in holds_the_interpreter" in evidence["exception"]
+    assert "burning CPU" in server.wait_event("worker_aborted")["message"]
+    assert server.get().status_code == 200
+
+
 def test_sigusr2_tells_what_a_healthy_worker_does(serve: Serve) -> None:
     server = serve("troubled:app", "-w", "1", "--graceful-timeout", "0.5", *JSON, cwd=APPS)
     (worker,) = server.workers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -29,6 +30,10 @@ def blocks_in_a_system_call(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def holds_the_interpreter() -> None:
+    sum(itertools.repeat(1, 10**12))  # native code that lets no other thread run and hears no signal
+
+
 async def waits_for_something_else() -> None:
     await asyncio.sleep(600)
 
@@ -46,6 +51,8 @@ async def app(scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, A
     match scope["path"]:
         case "/block":
             blocks_in_a_system_call(seconds)
+        case "/native":
+            holds_the_interpreter()
         case "/busy":
             end = time.monotonic() + seconds
             while time.monotonic() < end:
