@@ -151,10 +151,9 @@ def _resolve(reference: _Reference) -> Any:
                 return getattr(module, name)
         from .importhints import applications_in
 
-        raise AppImportError(
-            f'"{reference.text}": the module has neither "application" nor "app"{applications_in(module)};'
-            f" name the attribute: {reference.module}:attribute"
-        )
+        hint = applications_in(module)
+        advice = "" if hint.endswith("?") else f"; name the attribute: {reference.module}:attribute"
+        raise AppImportError(f'"{reference.text}": the module has neither "application" nor "app"{hint}{advice}')
     found: Any = module
     for done, name in enumerate(reference.attributes):
         try:

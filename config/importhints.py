@@ -20,11 +20,18 @@ def nearest_name(name: str, names: list[str]) -> str:
 
 
 def applications_in(module: ModuleType) -> str:
-    """Half a sentence with what looks like an application in a module, or nothing."""
+    """Half a sentence with what looks like an application in a module, or where in a package one will be, or nothing."""
     found = [
         name for name, value in vars(module).items() if not name.startswith("_") and _is_application(value, module)
     ]
-    return f"; its applications are named {', '.join(repr(name) for name in found[:3])}" if found else ""
+    if found:
+        return f"; its applications are named {', '.join(repr(name) for name in found[:3])}"
+    inside = {name for folder in getattr(module, "__path__", ()) for name, _ in _modules_in(folder)}
+    usual = next((name for name in _USUAL_MODULES if name in inside), "")
+    return f'; did you mean "{module.__name__}.{usual}:app"?' if usual else ""
+
+
+_USUAL_MODULES = ("main", "asgi", "app", "application", "server", "wsgi")
 
 
 def _is_application(value: Any, module: ModuleType) -> bool:

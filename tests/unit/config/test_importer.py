@@ -343,6 +343,13 @@ def test_a_missing_attribute_names_what_looks_like_an_application(write: Write) 
     assert str(refused(f"{name}:app")).endswith("; its applications are named 'service'")
 
 
+@pytest.mark.parametrize(("app", "missing"), [("pkg_b:app", 'no attribute "app"'), ("pkg_b", 'nor "app"')])
+def test_a_package_suggests_its_usual_module(write: Write, app: str, missing: str) -> None:
+    write("", "pkg_b.__init__")
+    write(ASGI3, "pkg_b.main")
+    assert str(refused(app)).endswith(f'{missing}; did you mean "pkg_b.main:app"?')
+
+
 def test_a_missing_inner_attribute_names_its_owner(write: Write) -> None:
     name = write("class site: pass\n")
     assert f'"{name}.site" has no attribute "app"' in str(refused(f"{name}:site.app"))
