@@ -310,12 +310,18 @@ class HttpConnection(RequestReader):
         """End so that the client can tell: a body that ends with the connection needs a reset to look incomplete."""
         self.cycle = None
         self._reading = CLOSED
-        if cycle.ends_with_connection:
-            sock = self.transport.get_extra_info("socket")
-            if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if self.context.access_log is not None:
             self._log(cycle)
+        if cycle.ends_with_connection:
+            self._reset()
+        else:
+            self.transport.abort()
+
+    def _reset(self) -> None:
+        """Cut the connection; the kernel forgets what is still to be sent, and tells the client."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def _log(self, cycle: RequestCycle) -> None:
@@ -399,7 +405,7 @@ class HttpConnection(RequestReader):
         """Compare the deadline with ``tick``."""
         if self.write_paused and 0 < self.policy.write_ticks <= self._unmoved_for(tick):
             log.info("a client takes nothing of its response: %s", self.describe(), extra={"event": "client_stalled"})
-            self.transport.abort()
+            self._reset()
         elif 0 < self._deadline <= tick:
             self._deadline = 0
             self._expire(tick)
