@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -39,6 +40,9 @@ HELLO = b"Hello, world!\n"
 BODY = b"x" * 1024
 HOW_TO_GET_IT = "The instruction count needs valgrind on the PATH (Debian, Ubuntu: apt-get install valgrind)."
 
+NUMBER = "000000000000"
+"""Becomes the number of the request."""
+
 Counts = dict[str, dict[str, int]]
 
 
@@ -51,9 +55,10 @@ def request_bytes(line: str, headers: Sequence[str] = (), body: bytes = b"") -> 
 WORKLOADS = {
     "hello": (request_bytes("GET / HTTP/1.1"), HELLO),
     "headers": (request_bytes("GET / HTTP/1.1", BROWSER_HEADERS), HELLO),
+    "distinct": (request_bytes("GET / HTTP/1.1", (*BROWSER_HEADERS, f"X-Request-Id: {NUMBER}")), HELLO),
     "post": (request_bytes("POST /echo HTTP/1.1", body=BODY), BODY),
 }
-"""What is sent, and how the answer ends."""
+"""What is sent, and how the answer ends. No two requests of ``distinct`` are the same: nothing can be remembered."""
 
 
 def total(text: str) -> int:
@@ -80,6 +85,9 @@ def compare(kept: Sequence[dict[str, Any]], python: str, counts: Counts) -> list
     ]
 
 
+_numbers = itertools.count(1)
+
+
 def _drive(server: Server, request: bytes, end: bytes) -> None:
     """600 requests over 16 connections: each round sends on all of them before it reads any answer."""
     connections = [server.connect(60) for _ in range(CONNECTIONS)]
@@ -87,7 +95,8 @@ def _drive(server: Server, request: bytes, end: bytes) -> None:
     while left:
         batch = connections[: min(left, CONNECTIONS)]
         for connection in batch:
-            connection.sendall(request)
+            number = f"{next(_numbers):012}"
+            connection.sendall(request.replace(NUMBER.encode(), number.encode()))
         for connection in batch:
             answer = b""
             while not answer.endswith(end):
