@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from asgi_arbiter.config import logs
 from asgi_arbiter.config.errors import BindError, ConfigError
-from asgi_arbiter.worker import mold, process
+from asgi_arbiter.worker import mold, privileges, process
 from asgi_arbiter.worker.mailbox import Mailbox, open_pair
 from asgi_arbiter.worker.mold import MoldSpec
 from asgi_arbiter.worker.process import WorkerSpec
@@ -316,10 +316,12 @@ class Effects:
         match action:
             case act.AdoptSettings(generation, config):
                 logs.configure(config, identity=f"arbiter pid={self._pid}")
+                privileges.share_logs(config)
                 self._hooks.adopt(config)
                 return ev.SettingsAdopted(generation)
             case act.ReopenLogs(pids):
                 logs.reopen()
+                privileges.share_logs(self._hooks.server.cfg)
                 for pid in pids:
                     self._reopen(pid)
                 return ev.LogsReopened()

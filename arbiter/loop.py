@@ -108,15 +108,21 @@ class Arbiter:
             self._listeners.inherit(inheritance, config)
         if descriptors:
             self._listeners.adopt(descriptors, config)
-        logs.configure(config, identity=f"arbiter pid={os.getpid()}")
+        self._open_logs()
         self._hooks = Hooks(config, os.getpid())
         self._hooks.call("on_starting")
         opened = self._listeners.open(1, config)
         self.addresses = urls(opened, config)
         if config.daemon and inheritance is None:
             detach()
-        logs.configure(config, identity=f"arbiter pid={os.getpid()}")
+            self._open_logs()  # standard error is another file now
         self._say_hello()
+
+    def _open_logs(self) -> None:
+        from asgi_arbiter.worker import privileges
+
+        logs.configure(self.config, identity=f"arbiter pid={os.getpid()}")
+        privileges.share_logs(self.config)
 
     def _say_hello(self) -> None:
         from asgi_arbiter import __version__

@@ -38,6 +38,7 @@ __all__ = [
     "access_target",
     "configure",
     "flush",
+    "give_to",
     "rename",
     "reopen",
 ]
@@ -137,6 +138,12 @@ def reopen() -> None:
     reopen_file_handlers()
     if _state.captured and _state.server is not None:
         _capture(_state.server)
+
+
+def give_to(uid: int, gid: int) -> None:
+    """Give the log files to the user that other processes will be, so that they can open them again by their paths."""
+    for _, sink in _state.open.values():
+        sink.give_to(uid, gid)
 
 
 def flush(patience: float = 0.0) -> None:

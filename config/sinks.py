@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 import threading
 import time
 import weakref
@@ -129,6 +130,17 @@ class Sink:
             self._drain()
         old.close()
         return None
+
+    def give_to(self, uid: int, gid: int) -> None:
+        """Give the file to another user, where this process may and it is a file by name."""
+        if not self.path or self.path.startswith(("/dev/", "/proc/")):
+            return
+        try:
+            descriptor = self.fileno()
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.fchown(descriptor, uid, gid)
+        except OSError:
+            pass  # it stays as it is; whoever cannot open it again says so
 
     def fileno(self) -> int:
         """The descriptor behind this sink, or -1."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
 
-__all__ = ["describe_tls"]
+__all__ = ["describe_tls", "own_certificate"]
 
 _VERSIONS: Final = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 _ATTRIBUTES: Final = {
@@ -39,7 +39,7 @@ def describe_tls(tls: ssl.SSLObject, config: Config) -> dict[str, Any]:
     chain = _chain(tls)
     cipher = tls.cipher()
     return {
-        "server_cert": None if config.ssl_context else _own_certificate(config.certfile),
+        "server_cert": None if config.ssl_context else own_certificate(config.certfile),
         "client_cert_chain": chain,
         "client_cert_name": _name((tls.getpeercert() or {}).get("subject", ())) if chain else None,
         # A certificate that cannot be verified ends the handshake, so whoever comes this far has none or a good one.
@@ -50,11 +50,12 @@ def describe_tls(tls: ssl.SSLObject, config: Config) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def _own_certificate(path: str) -> str | None:
-    """The first certificate of the file, as it is sent to clients."""
+def own_certificate(path: str) -> str | None:
+    """The first certificate of the file, as it is sent to clients. Read once per process; a worker asks for it before
+    it gives up the rights to read it."""
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
     try:
-        text = Path(path).read_text("ascii", errors="replace")
+        text = Path(path).read_bytes().decode("latin-1")
     except OSError:  # readable when the server started, but not for its present user
         return None
     start, stop = text.find(begin), text.find(end)

@@ -50,13 +50,17 @@ def settle_in(config: Config, *, title: str, identity: str) -> None:
 
 
 def give_up_rights(config: Config) -> tuple[ssl.SSLContext | None, bool]:
-    """The TLS context and whether the identity changed. The key is read before, since often only root may."""
+    """The TLS context and whether the identity changed. Key and certificate are read before, since often only root may."""
     from asgi_arbiter.config.tls import server_context
 
     tls = server_context(config)
     if config.user or config.group:
         from . import privileges
 
+        if tls is not None and not config.ssl_context:
+            from asgi_arbiter.protocols.tls_info import own_certificate
+
+            own_certificate(config.certfile)
         return tls, privileges.drop(config)
     return tls, False
 

@@ -12,12 +12,13 @@ import pwd
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asgi_arbiter.config import logs
 from asgi_arbiter.config.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
 
-__all__ = ["Identity", "drop", "wanted"]
+__all__ = ["Identity", "drop", "share_logs", "wanted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,13 @@ def drop(config: Config) -> bool:
             f"{(error.strerror or str(error)).lower()}"
         ) from None
     return True
+
+
+def share_logs(config: Config) -> None:
+    """Give the log files, which root has opened, to the user of the workers: they open them again after a rotation."""
+    identity = wanted(config)
+    if identity is not None and os.geteuid() == 0:
+        logs.give_to(identity.uid, identity.gid)
 
 
 def _user(text: str) -> tuple[int, int, str]:

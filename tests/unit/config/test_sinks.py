@@ -339,3 +339,15 @@ def test_a_forked_child_does_not_write_what_its_parent_kept(pipe: tuple[int, int
 def test_a_descriptor_is_not_inherited_by_programs(tmp_path: Path) -> None:
     sink = open_path(str(tmp_path / "a.log"))
     assert fcntl.fcntl(sink.fileno(), fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+
+
+def test_a_file_can_be_given_to_another_user_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda fd, uid, gid: given.append((fd, uid, gid)))
+    sink = open_path(str(tmp_path / "log"))
+    sink.give_to(4711, 4712)
+    assert given == [(sink.fileno(), 4711, 4712)]
+    open_path("/dev/null").give_to(4711, 4712)
+    sink.close()
+    sink.give_to(4711, 4712)
+    assert len(given) == 1

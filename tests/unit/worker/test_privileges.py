@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from asgi_arbiter.config import logs
 from asgi_arbiter.config.errors import InvalidSetting
 from asgi_arbiter.config.settings import Config
 from asgi_arbiter.worker import privileges
@@ -101,3 +102,14 @@ def test_a_refusal_of_the_system_is_one_line(system_calls: list[Any], monkeypatc
     monkeypatch.setattr(privileges.os, "setuid", refuse)
     with pytest.raises(InvalidSetting, match=r"^user nobody, group \d+: the system refuses: operation not permitted$"):
         drop(Config(user="nobody"))
+
+
+def test_log_files_are_given_to_the_user_of_the_workers_by_root_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(logs, "give_to", lambda uid, gid: given.append((uid, gid)))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    privileges.share_logs(Config())
+    privileges.share_logs(Config(user="4711", group="4712"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    privileges.share_logs(Config(user="4711", group="4712"))
+    assert given == [(4711, 4712)]
