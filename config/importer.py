@@ -107,7 +107,9 @@ def _parse(text: str) -> _Reference:
     module, colon, rest = text.partition(":")
     dotted = all(part.isidentifier() for part in module.split("."))
     if not dotted or module.endswith(".py") or (colon and not rest):
-        raise AppImportError(f'"{text}" is not of the form module:attribute{_form_hint(module, rest)}')
+        from .importhints import module_of_path
+
+        raise AppImportError(f'"{text}" is not of the form module:attribute{module_of_path(module, rest)}')
     if not colon:
         return _Reference(text, module, (), None)
     try:
@@ -128,16 +130,6 @@ def _dotted(node: ast.expr) -> tuple[str, ...] | None:
         head = _dotted(node.value)
         return (*head, node.attr) if head else None
     return None
-
-
-def _form_hint(module: str, rest: str) -> str:
-    if module.startswith("/"):
-        file = Path(module)
-        return f"; did you mean --app-dir {file.parent} {file.stem}:{rest or 'app'}?"
-    path = module.removesuffix(".py").strip("./").replace("/", ".").replace("\\", ".")
-    if module and path != module and all(part.isidentifier() for part in path.split(".")):
-        return f'; a module is named with dots, not as a file: did you mean "{path}:{rest or "app"}"?'
-    return ""
 
 
 # ---------------------------------------------------------------------------------------------- the object

@@ -10,7 +10,18 @@ from typing import Any
 
 from .interfaces import is_coroutine_callable, takes
 
-__all__ = ["applications_in", "nearest_module", "nearest_name"]
+__all__ = ["applications_in", "module_of_path", "nearest_module", "nearest_name"]
+
+
+def module_of_path(module: str, rest: str) -> str:
+    """Half a sentence with the module that a path means, or nothing."""
+    if module.startswith("/"):
+        file = Path(module)
+        return f"; did you mean --app-dir {file.parent} {file.stem}:{rest or 'app'}?"
+    path = module.removesuffix(".py").strip("./").replace("/", ".").replace("\\", ".")
+    if module and path != module and all(part.isidentifier() for part in path.split(".")):
+        return f'; a module is named with dots, not as a file: did you mean "{path}:{rest or "app"}"?'
+    return ""
 
 
 def nearest_name(name: str, names: list[str]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from .address import DEFAULT_HOST, DEFAULT_PORT, Address, AddressKind
 from .coerce import Misfit, coerce, found, notice
+from .derived import consequences
 from .errors import ConflictingSettings, InvalidSetting, SourceUnreadable
 from .layers import (
     AMBIENT,
@@ -33,7 +34,7 @@ from .layers import (
     toml_layer,
     uvicorn_layer,
 )
-from .rules import Complaint, check, wants_h11
+from .rules import Complaint, check
 from .settings import ADDRESS_PARTS, Config, defaults, options
 
 __all__ = ["Invocation", "Loaded", "Source", "assemble", "configure", "load"]
@@ -181,8 +182,9 @@ def assemble(layers: Sequence[Layer], invocation: Invocation) -> Loaded:
         if changed := _bind(layer, values["bind"], fresh=sources["bind"] is _DEFAULT):
             values["bind"], where = changed
             sources["bind"] = Source(layer.origin, where)
-    _follow_worker_class(values, sources)
-    _follow_reload(values, sources)
+    given = {name for name, source in sources.items() if source is not _DEFAULT}
+    for name, value, cause in consequences(values, given):
+        values[name], sources[name] = value, sources[cause]
     if values["chdir"]:  # absolute, since a reload happens after it was changed to
         values["chdir"] = str(Path(invocation.directory or ".").absolute() / Path(values["chdir"]).expanduser())
     config = Config(**values)
@@ -258,32 +260,6 @@ def _one(part: str, given: Given) -> str:
         return str(Address.unix(str(given.raw).removeprefix("unix:")))
     except InvalidSetting as wrong:
         raise InvalidSetting(f"{given.where}: {wrong}") from None
-
-
-def _follow_worker_class(values: dict[str, Any], sources: dict[str, Source]) -> None:
-    """An H11 worker class chooses parser and loop where nobody else did."""
-    if wants_h11(values["worker_class"]):
-        for name, value in (("http", "h11"), ("loop", "asyncio")):
-            if sources[name] is _DEFAULT:
-                values[name] = value
-                sources[name] = sources["worker_class"]
-
-
-_WHILE_DEVELOPING = {
-    "timeout": 0.0,  # a debugger stops the event loop for as long as its user thinks
-    "graceful_timeout": 5.0,  # an open event stream ends soon, so that the browser comes back to the new code
-    "quick_timeout": 0.5,  # Ctrl-C does not wait for one either
-    "kill_timeout": 1.0,
-    "drain_linger": 0.0,  # the browser's idle connection must not have its next request answered by the old code
-}
-
-
-def _follow_reload(values: dict[str, Any], sources: dict[str, Source]) -> None:
-    """``reload`` is for a developer, who waits: other defaults."""
-    if values["reload"]:
-        for name, value in _WHILE_DEVELOPING.items():
-            if sources[name] is _DEFAULT:
-                values[name], sources[name] = value, sources["reload"]
 
 
 def _without_effect(config: Config, sources: Mapping[str, Source]) -> Iterator[str]:
