@@ -368,7 +368,10 @@ class HttpConnection(RequestReader):
             self._left = LINGER_LIMIT
             self._unpause()
             if self.transport.can_write_eof():
-                self.transport.write_eof()
+                try:
+                    self.transport.write_eof()
+                except OSError:  # reset in the meantime: asyncio shuts the socket down at once
+                    self.transport.abort()
         else:
             self._reading = CLOSED
             self.transport.close()

@@ -213,7 +213,7 @@ def test_a_head_without_end_is_refused(server: ServerProcess, within: Callable[[
     with server.wire() as wire:
         sent = push(wire, data, 64 * MIB if status else MIB)
         if status:
-            assert sent < 32 * MIB
+            assert sent < 48 * MIB
             assert refused(wire) in (status, 0)
     within(6)
 
