@@ -182,8 +182,8 @@ def assemble(layers: Sequence[Layer], invocation: Invocation) -> Loaded:
         if changed := _bind(layer, values["bind"], fresh=sources["bind"] is _DEFAULT):
             values["bind"], where = changed
             sources["bind"] = Source(layer.origin, where)
-    given = {name for name, source in sources.items() if source is not _DEFAULT}
-    for name, value, cause in consequences(values, given):
+    written = {name for name, source in sources.items() if source is not _DEFAULT}
+    for name, value, cause in consequences(values, written):
         values[name], sources[name] = value, sources[cause]
     if values["chdir"]:  # absolute, since a reload happens after it was changed to
         values["chdir"] = str(Path(invocation.directory or ".").absolute() / Path(values["chdir"]).expanduser())
