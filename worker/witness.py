@@ -41,7 +41,9 @@ class Witness:
         """Be ready for a crash, for SIGABRT, and for SIGUSR2."""
         self._open(mailbox)
         faulthandler.enable(self._writer, all_threads=True)
-        # Python's handler first: faulthandler's goes before it and then calls it (chain).
+        # Forked by a mold, which had registered it too: faulthandler would not notice that its handler is replaced. Then
+        # Python's handler first, since faulthandler's goes before it and calls it (chain).
+        faulthandler.unregister(Signals.SIGUSR2)
         signal.signal(Signals.SIGUSR2, self._add_tasks)
         faulthandler.register(Signals.SIGUSR2, self._writer, all_threads=True, chain=True)
 

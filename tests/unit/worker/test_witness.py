@@ -28,6 +28,7 @@ class Stand:
         self.order: list[str] = []
         monkeypatch.setattr(faulthandler, "enable", lambda fd, all_threads: self.enabled.append(fd))
         monkeypatch.setattr(faulthandler, "register", self._register)
+        monkeypatch.setattr(faulthandler, "unregister", lambda number: self.order.append("unregister"))
         monkeypatch.setattr(signal, "signal", self._signal)
         self.witness = Witness()
 
@@ -79,7 +80,7 @@ def test_the_arbiter_gets_the_reading_end_and_faulthandler_the_other(stand: Stan
 
 def test_faulthandler_comes_before_pythons_handler(stand: Stand) -> None:
     stand.begin()
-    assert stand.order == ["python", "faulthandler"]
+    assert stand.order == ["unregister", "python", "faulthandler"]
 
 
 def test_stacks_come_before_a_handler_for_a_signal_that_faulthandler_does_not_register(stand: Stand) -> None:
