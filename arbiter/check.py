@@ -6,6 +6,7 @@ exactly what a worker would see. It does what a worker does before it serves: di
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -29,8 +30,12 @@ def check(config: Config) -> ExitCode:
     """Whether a worker with ``config`` could import its application; what is wrong stands on standard error."""
     import subprocess
 
+    from asgi_arbiter.config import pyfile
+
     command = [sys.executable, "-c", _CHILD, json.dumps(sys.path)]
-    done = subprocess.run(command, input=pickle.dumps(config), check=False)
+    hooks = {str(value).partition(":")[0] for value in dataclasses.asdict(config).values()}
+    modules = {name: source for name, source in pyfile.executed().items() if name in hooks}
+    done = subprocess.run(command, input=pickle.dumps((config, modules)), check=False)
     if done.returncode not in (ExitCode.OK, ExitCode.FAILED):
         print(f"asgi-arbiter: error: the check ended with status {done.returncode}", file=sys.stderr)  # noqa: T201
     return ExitCode.OK if done.returncode == 0 else ExitCode.FAILED
@@ -38,9 +43,9 @@ def check(config: Config) -> ExitCode:
 
 def answer(pickled: bytes) -> ExitCode:
     """The child's part: read the settings, do what a worker does before it serves."""
-    config: Config = pickle.loads(pickled)
+    config, modules = pickle.loads(pickled)
     try:
-        _boot(config)
+        _boot(config, modules)
     except ArbiterError as error:
         trace = f"{error.traceback_text.rstrip()}\n" if error.traceback_text else ""
         print(f"{trace}asgi-arbiter: error: {error}", file=sys.stderr)  # noqa: T201
@@ -48,10 +53,14 @@ def answer(pickled: bytes) -> ExitCode:
     return ExitCode.OK
 
 
-def _boot(config: Config) -> None:
+def _boot(config: Config, modules: dict[str, tuple[str, str]]) -> None:
     from asgi_arbiter.config.envfile import load_environment
     from asgi_arbiter.config.importer import load_application, prepare_path
 
+    if modules:
+        from asgi_arbiter.config.pyfile import execute_again
+
+        execute_again(modules)  # hooks may be functions of a settings file
     if config.chdir:
         os.chdir(config.chdir)
     load_environment(config)

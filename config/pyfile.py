@@ -24,9 +24,11 @@ from .layers import Layer, Origin
 from .schema import Kind
 from .settings import options
 
-__all__ = ["python_layer"]
+__all__ = ["execute_again", "executed", "python_layer"]
 
 _loads = count(1)
+_executed: dict[str, tuple[str, str]] = {}
+"""The modules that were made here, with what they were made from: ``file`` or ``module``, and its path or name."""
 
 
 def python_layer(named: str, directory: Path) -> Layer:
@@ -47,6 +49,18 @@ def python_layer(named: str, directory: Path) -> Layer:
         if name and value is not None and not isinstance(value, ModuleType):
             _take(layer, word, value, content)
     return layer
+
+
+def executed() -> dict[str, tuple[str, str]]:
+    """What another process needs to know in order to have the hooks of this one, for ``execute_again``."""
+    return dict(_executed)
+
+
+def execute_again(modules: dict[str, tuple[str, str]]) -> None:
+    """Execute in this process what ``executed`` told in another, under the same names. Raises ``SourceUnreadable``."""
+    for name, (kind, source) in modules.items():
+        made = _from_path(Path(source), source) if kind == "file" else _from_module(source, source)
+        sys.modules[name] = sys.modules[str(made["__name__"])]
 
 
 @cache
@@ -81,6 +95,7 @@ def _from_path(path: Path, title: str) -> dict[str, object]:
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- the user's code; it must not end a running arbiter
         sys.modules.pop(module.__name__, None)
         raise _failed(title, error) from None
+    _executed[module.__name__] = ("file", str(path))
     return module.__dict__
 
 
@@ -92,6 +107,7 @@ def _from_module(name: str, title: str) -> dict[str, object]:
     module = ModuleType(f"asgi_arbiter_settings_{next(_loads)}")
     module.__dict__.update({word: value for word, value in content.items() if not word.startswith("__")})
     sys.modules[module.__name__] = module
+    _executed[module.__name__] = ("module", name)
     return module.__dict__
 
 

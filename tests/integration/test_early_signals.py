@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,11 +36,12 @@ def starting(
 ) -> Iterator[Callable[..., tuple[ServerProcess, Path]]]:
     """A server that reads its settings until there is a file ``gate``."""
 
-    def start(*arguments: str) -> tuple[ServerProcess, Path]:
+    def start(*arguments: str, **options: Any) -> tuple[ServerProcess, Path]:
         app = (Path(__file__).parent / "apps" / "plain.py").read_text()
         folder = project(main=app, settings=SETTINGS)
         command = COMMAND if request.param == "module" else (str(SCRIPT),)
-        server = serve("main:app", "-c", "settings.py", *arguments, *JSON, command=command, cwd=folder, wait=False)
+        words = ("main:app", "-c", "settings.py", *arguments, *JSON)
+        server = serve(*words, command=command, cwd=folder, wait=False, **options)
         eventually((folder / "begun").exists, "the settings are being read")
         return server, folder
 
@@ -74,7 +76,11 @@ def test_a_stop_ends_the_start_at_once(
 
 
 def test_ctrl_c_ends_the_start_at_once(starting: Callable[..., tuple[ServerProcess, Path]]) -> None:
-    server, _ = starting()
+    def as_in_the_foreground() -> None:
+        """A shell lets what it starts in the background ignore SIGINT; the tests themselves may have been started so."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    server, _ = starting(preexec_fn=as_in_the_foreground)
     server.signal(signal.SIGINT)
     assert server.wait_exit() == 130
     assert server.log.strip() == ""

@@ -9,6 +9,8 @@ import pytest
 from asgi_arbiter.arbiter.check import answer, check
 from asgi_arbiter.config import Config
 from asgi_arbiter.config.errors import ExitCode
+from asgi_arbiter.config.layers import Given
+from asgi_arbiter.config.sources import load
 
 
 @pytest.fixture(autouse=True)
@@ -62,5 +64,15 @@ def test_directory_and_environment_are_those_of_a_worker(tmp_path: Path) -> None
 
 def test_a_certificate_that_cannot_be_read_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     Path("good_two.py").write_text("async def app(scope, receive, send): ...\n")
-    assert answer(pickle.dumps(Config(app="good_two:app", certfile="missing.pem"))) is ExitCode.FAILED
+    assert answer(pickle.dumps((Config(app="good_two:app", certfile="missing.pem"), {}))) is ExitCode.FAILED
     assert "missing.pem" in capfd.readouterr().err
+
+
+def test_a_function_of_a_settings_file_is_found_in_the_other_process(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("good_three.py").write_text("async def app(scope, receive, send): ...\n")
+    Path("cert.pem").touch()
+    Path("conf.py").write_text(
+        "import ssl\ncertfile = 'cert.pem'\ndef ssl_context(config, factory):\n    return ssl.create_default_context()\n"
+    )
+    assert check(load({"app": Given("good_three:app", "")}, config_file="conf.py").config) is ExitCode.OK
+    assert capfd.readouterr().err == ""

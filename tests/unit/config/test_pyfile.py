@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asgi_arbiter.config import Config, load
+from asgi_arbiter.config import Config, load, pyfile
 from asgi_arbiter.config.errors import ConfigError
 from asgi_arbiter.config.importer import import_object
 from asgi_arbiter.config.sources import Loaded
@@ -180,3 +180,20 @@ def test_our_own_settings_may_stand_beside_gunicorn_s(tmp_path: Path) -> None:
 def test_what_has_no_effect_is_taken_in_any_form(tmp_path: Path) -> None:
     loaded = read(tmp_path, "logconfig_dict = {'version': 1, 'root': {'level': 'INFO'}}\nclass logger_class: pass\n")
     assert [text.split(":")[0] for text in loaded.warnings] == ["conf.py, logger_class", "conf.py, logconfig_dict"]
+
+
+def test_hooks_of_a_settings_file_can_be_had_in_another_process_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf.py").write_text("def on_exit(server):\n    return 'from the file'\n")
+    (tmp_path / "conf_module.py").write_text("def on_exit(server):\n    return 'from the module'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = []
+    for named in ("conf.py", "python:conf_module"):
+        layer = pyfile.python_layer(named, tmp_path)
+        names.append(str(layer.values["on_exit"].raw).partition(":")[0])
+    told = {name: pyfile.executed()[name] for name in names}
+    for name in names:
+        monkeypatch.delitem(sys.modules, name)
+    pyfile.execute_again(told)
+    assert [sys.modules[name].on_exit(None) for name in names] == ["from the file", "from the module"]
