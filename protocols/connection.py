@@ -314,6 +314,8 @@ class HttpConnection(RequestReader):
             self._log(cycle)
         if cycle.ends_with_connection:
             self._reset()
+        elif self._cork is not None:
+            self._finish(linger=False)  # it holds the answers before this one
         else:
             self.transport.abort()
 

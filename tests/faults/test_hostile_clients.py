@@ -105,6 +105,13 @@ def cut(wire: Wire) -> bool:
     return eventually(is_gone, "the connection is cut")
 
 
+def test_the_measure_sees_what_it_is_for(server: ServerProcess) -> None:
+    memory = Memory(server)
+    with server.wire() as wire:
+        assert wire.get("/hoard").status == 200
+    assert 30 < memory.growth / MIB < 60
+
+
 # Clients that do not read
 
 

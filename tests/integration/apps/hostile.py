@@ -28,6 +28,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         while more:
             message = await receive()
             more = message.get("more_body", False)
+    if scope["path"] == "/hoard":
+        bytearray(b"x") * (40 << 20)
     body = b"x" * 1000 if scope["path"] == "/thousand" else b"ok"
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": body})
