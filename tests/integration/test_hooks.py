@@ -19,7 +19,7 @@ Serve = Callable[..., ServerProcess]
 Call = dict[str, Any]
 
 ARBITER = ["on_starting", "when_ready", "pre_fork", "worker_ready", "worker_retiring", "child_exit", "nworkers_changed",
-           "on_reload", "reload_finished", "on_exit"]  # fmt: skip
+           "on_reload", "reload_finished", "on_timeout", "on_exit"]  # fmt: skip
 WORKER = ["post_fork", "post_worker_init", "worker_int", "worker_abort", "worker_exit", "pre_request", "post_request"]
 
 # Each call becomes a line: its name, the process, and what the hook was given, as far as a hook may rely on it.
@@ -53,6 +53,9 @@ async def app(scope, receive, send):
             await send({"type": event + ".complete"})
             if event == "lifespan.shutdown":
                 return
+    if scope["path"] == "/block":
+        import time
+        time.sleep(600)
     await send({"type": "http.response.start", "status": 201, "headers": [(b"content-length", b"4")]})
     await send({"type": "http.response.body", "body": b"made"})
 """
@@ -177,6 +180,20 @@ def test_ttin_quit_and_abort_are_told(start: Callable[..., ServerProcess], journ
     assert {call["pid"] for call in journal.calls("worker_int")} == pids
 
 
+def test_a_stuck_worker_is_told_with_its_stacks(start: Callable[..., ServerProcess], journal: Journal) -> None:
+    server = start("-w", "1", "--timeout", "1")
+    server.quiet = False
+    (stuck,) = server.workers()
+    with server.wire() as wire:
+        wire.send(b"GET /block HTTP/1.1\r\nHost: test\r\n\r\n")
+        call = journal.wait("on_timeout")
+        us, it, stacks = call["args"]
+        assert (call["pid"], us["server"], it["pid"]) == (server.pid, server.pid, stuck)
+        assert "main.py" in stacks and "GET /block" in stacks
+        assert journal.wait("child_exit")["args"][1]["pid"] == stuck
+    assert server.get().status_code == 201
+
+
 def test_hooks_that_fail_are_logged_and_the_service_goes_on(serve: Serve, project: Callable[..., Path]) -> None:
     lines = ["import sys"]
     for number, name in enumerate([*ARBITER, *WORKER]):
@@ -200,7 +217,7 @@ def test_hooks_that_fail_are_logged_and_the_service_goes_on(serve: Serve, projec
     server.signal(signal.SIGQUIT)
     assert server.wait_exit() == 0
     failed = {event["hook"] for event in server.events("hook_failed")}
-    assert failed == {*ARBITER, *WORKER} - {"worker_abort"}
+    assert failed == {*ARBITER, *WORKER} - {"worker_abort", "on_timeout"}
 
 
 def test_a_reload_with_another_number_of_workers_is_told(
