@@ -24,7 +24,7 @@ _WHILE_DEVELOPING = {
 
 def consequences(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, Any, str]]:
     """Name, value, and the setting from which it follows; ``given`` are the names of those that were set."""
-    found = []
+    found: list[tuple[str, Any, str]] = []
     if wants_h11(values["worker_class"]):
         found += [(name, value, "worker_class") for name, value in _H11.items()]
     if values["reload"]:  # for a developer, who waits
