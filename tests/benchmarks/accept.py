@@ -32,12 +32,12 @@ def _serve(app: str, workers: int) -> ServerProcess:
     return ServerProcess(f"{app}:app", *options, cwd=APPLICATIONS)
 
 
-def _rate(port: int, seconds: float) -> float:
+def _rate(port: int, seconds: int) -> float:
     command = [
         "wrk",
         "-t2",
         f"-c{CONNECTIONS}",
-        f"-d{seconds:g}s",
+        f"-d{seconds}s",
         "-H",
         "Connection: close",
         f"http://127.0.0.1:{port}/",
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args(arguments)
     wrk.require()
