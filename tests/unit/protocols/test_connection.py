@@ -10,6 +10,7 @@ import pytest
 from tests.http_support import (
     PARSERS,
     Client,
+    Recorder,
     body,
     echo,
     hello,
@@ -471,3 +472,72 @@ def test_long_heads_and_too_many_of_them_are_not_remembered(parser: str) -> None
     client = talk(parser, hello, request("/", "GET", "X-A: " + "a" * 2000), *requests)
     assert len(client.answers()) == 1501
     assert len(client.connection.policy.field_sections) <= 256
+
+
+def test_a_client_that_takes_nothing_is_cut_and_one_that_moves_is_not() -> None:
+    async def story(moves: bool) -> bool:
+        client = Client(hello, write_timeout=2)
+        await client.say(request())
+        client.connection.pause_writing()
+        for left in range(9, 0, -1):
+            client.transport.unflushed = left if moves else 5
+            await client.pass_time(1)
+        return client.transport.aborted
+
+    assert run(story(moves=False))
+    assert not run(story(moves=True))
+
+
+def test_requests_that_wait_until_the_client_reads_are_not_its_fault() -> None:
+    async def story() -> Client:
+        client = Client(hello, keepalive=1)
+        client.connection.pause_writing()
+        await client.say(request(), request())
+        await client.pass_time(10)
+        client.connection.resume_writing()
+        await client.quiet()
+        return client
+
+    assert [answer.status for answer in run(story()).answers()] == [200, 200]
+
+
+def test_a_client_that_a_proxy_introduces_is_the_client_whose_headers_count() -> None:
+    recorder = Recorder()
+
+    async def story() -> None:
+        client = Client(recorder)
+        client.connection.introduce(("1.2.3.4", 5), ("6.7.8.9", 443))
+        await client.say(request("/", "GET", "X-Forwarded-For: 9.9.9.9"))
+        client.connection.introduce(("127.0.0.1", 5), None)
+        await client.say(request("/", "GET", "X-Forwarded-For: 9.9.9.9"))
+
+    run(story())
+    assert [scope["client"] for scope in recorder.scopes] == [("1.2.3.4", 5), ("9.9.9.9", 0)]
+    assert [scope["server"] for scope in recorder.scopes] == [("6.7.8.9", 443), None]
+
+
+def test_answers_before_one_that_is_cut_off_are_not_lost() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(200, (b"content-length", b"2")))
+        await send(body(b"a", True))
+        if scope["path"] == "/":
+            await send(body(b"b"))
+
+    client = talk("httptools", app, request() + request("/cut") + request())
+    assert client.heard.endswith(b"\r\n\r\na")
+    assert client.heard.count(b"\r\n\r\nab") == 1
+    assert client.transport.closing
+
+
+def test_a_reset_during_our_last_word_is_not_the_applications_error() -> None:
+    async def story() -> tuple[bool, int]:
+        client = Client(hello)
+
+        def reset() -> None:
+            raise OSError(107, "not connected")
+
+        client.transport.write_eof = reset  # type: ignore[method-assign]
+        await client.say(request("/", "POST", "Content-Length: 100000", "Expect: 100-continue"))
+        return client.transport.aborted, client.answers()[0].status
+
+    assert run(story()) == (True, 200)

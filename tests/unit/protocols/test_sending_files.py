@@ -22,12 +22,17 @@ def tell(*messages: dict[str, Any], data: bytes = request(), leave: bool = False
         try:
             for message in messages:
                 await send(message)
+                if leave:
+                    clients[0].connection.pause_writing()
         except Exception as error:
             raised.append(error)
             raise
 
+    clients: list[Client] = []
+
     async def story() -> Client:
         client = Client(app)
+        clients.append(client)
         await client.say(data)
         if leave:
             await client.leave()
