@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_the_program_the_directory_and_the_options_are_the_ones_at_hand(place: P
     found = made("--workers", "3", "--header", "X:100% $a", "main:app")
     assert found["WorkingDirectory"] == str(place)
     program, *options = shlex.split(found["ExecStart"])
-    assert Path(program).parent == Path(sys.executable).parent
+    assert Path(program).parent == Path(os.path.abspath(sys.executable)).parent
     assert options[-5:] == ["--workers", "3", "--header", "X:100%% $$a", "main:app"]
     assert generate(["main:app"])[0].startswith("# /etc/systemd/system/my-shop.service\n")
 
