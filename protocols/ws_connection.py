@@ -223,7 +223,10 @@ class WebSocketConnection(FrameReader):
         self.session.end(code, reason)
         self._close_by = self.context.tick + LINGER
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            try:
+                self.transport.write_eof()
+            except OSError:  # reset in the meantime: asyncio shuts the socket down at once
+                self.transport.abort()
 
     def peer_closed(self, payload: bytes, code: int, reason: str) -> None:
         """RFC 6455 section 5.5.1: answer with the same code, unless this is the answer; then the server ends (7.1.1)."""
