@@ -88,7 +88,7 @@ def shared(short_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(serve: Serve, shared: Path) -> Callable[..., ServerProcess]:
+def start(shared: Path, serve: Serve) -> Callable[..., ServerProcess]:  # in this order: the servers end first
     def begin(*arguments: str, **options: object) -> ServerProcess:
         environment = {"SHARED": str(shared / "shared")}
         return serve("main:app", *arguments, **{"cwd": shared, "env": environment, **options})
@@ -115,13 +115,13 @@ def test_workers_give_up_everything_and_the_arbiter_nothing(
     finally:
         os.setgroups(before)
     own = [group.gr_gid for group in grp.getgrall() if nobody.name in group.gr_mem]
-    for _ in range(2):
+    for count in (1, 2):
         answer = told(server)
         assert answer["uid"] == [nobody.uid] * 3
         assert answer["gid"] == [nobody.gid] * 3
         assert set(answer["groups"]) == {nobody.gid, *own}  # type: ignore[call-overload]
         server.signal(signal.SIGHUP)
-        server.wait_event("reload_promoted")
+        server.wait_event("reload_promoted", count=count)
     assert psutil.Process(server.pid).uids().effective == 0
 
 
@@ -149,14 +149,14 @@ def test_the_key_and_the_low_port_are_opened_before_the_rights_are_given_up(
     files = ("--certfile", str(certificate), "--keyfile", str(key))
     words = ("-w", "1", "--settle-time", "0", "--user", nobody.name, "--bind", f"127.0.0.1:{port}", *files, *JSON)
     server = start(*words)
-    for _ in range(2):
+    for count in (1, 2):
         trust = ssl.create_default_context(cafile=str(anchor))
         with httpx.Client(verify=trust, trust_env=False, timeout=PATIENCE) as client:
             answer = client.get(f"https://127.0.0.1:{port}/").json()
         assert answer["uid"] == [nobody.uid] * 3
         assert answer["certificate"].startswith("-----BEGIN CERTIFICATE-----")
         server.signal(signal.SIGHUP)  # new workers read the key anew
-        server.wait_event("reload_promoted")
+        server.wait_event("reload_promoted", count=count)
 
 
 def low_port() -> int:
@@ -206,7 +206,7 @@ def test_the_mask_is_the_applications(start: Callable[..., ServerProcess], mask:
     assert told(start("--umask", mask, *ANY_PORT))["mode"] == mode
 
 
-def test_chdir_comes_before_the_application_and_all_relative_paths(serve: Serve, shared: Path) -> None:
+def test_chdir_comes_before_the_application_and_all_relative_paths(shared: Path, serve: Serve) -> None:
     elsewhere = shared / "elsewhere"
     elsewhere.mkdir()
     words = ("--chdir", str(shared), "--pidfile", "run.pid", "--bind", "unix:app.sock")
