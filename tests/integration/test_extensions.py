@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import http.client
 import json
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 
@@ -125,6 +127,29 @@ def test_curl_gets_the_file(server: ServerProcess, file: Path, tmp_path: Path) -
         ["curl", "-sS", "--noproxy", "*", "-o", copy, f"{server.base_url}/path?path={file}"], check=True, timeout=60
     )
     assert copy.read_bytes() == file.read_bytes()
+
+
+def test_aiohttp_understands_files_hints_and_trailers(server: ServerProcess, file: Path) -> None:
+    async def talk() -> tuple[bytes, bytes, bytes]:
+        async with aiohttp.ClientSession(server.base_url) as session:
+            async with session.get("/path", params={"path": str(file)}) as response:
+                path = await response.read()
+            async with session.get("/hints", headers={"TE": "trailers"}) as response:
+                hints = await response.read()
+            async with session.get("/pipe", params={"path": str(file)}) as response:
+                pipe = await response.read()
+        return path, hints, pipe
+
+    assert asyncio.run(talk()) == (file.read_bytes(), b"hello", file.read_bytes())
+
+
+def test_requests_understands_them_too(server: ServerProcess, file: Path) -> None:
+    requests = pytest.importorskip("requests")
+    with requests.Session() as session:
+        session.trust_env = False
+        for path in ("/path", "/pipe"):
+            response = session.get(server.base_url + path, params={"path": str(file)}, timeout=PATIENCE)
+            assert response.content == file.read_bytes()
 
 
 @pytest.mark.parametrize("part", [(0, None, None), (3, None, None), (0, 7, None), (0, 0, 8), (2, 11, 900_000)])
