@@ -92,8 +92,8 @@ class Front:
 
 
 @pytest.fixture(params=["nginx", "haproxy"])
-def front(request: pytest.FixtureRequest, serve: Serve, short_path: Path) -> Iterator[Front]:
-    """The proxy, and two workers behind it."""
+def front(request: pytest.FixtureRequest, short_path: Path, serve: Serve) -> Iterator[Front]:
+    """The proxy, and two workers behind it; the server ends before its folder goes, hence the order."""
     if not shutil.which(request.param):
         pytest.skip(f"{request.param} is not installed")
     (short_path / "main.py").write_text(APP)
@@ -145,6 +145,7 @@ def test_a_websocket_is_told_of_a_reload_through_the_proxy(front: Front) -> None
         with pytest.raises(Exception) as closed:
             socket.recv(PATIENCE)
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
+    front.server.wait_event("reload_promoted")
 
 
 def test_no_request_fails_over_a_reload(front: Front) -> None:
