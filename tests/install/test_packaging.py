@@ -57,7 +57,7 @@ def archives(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 def environment(path: Path) -> Path:
     """A fresh virtual environment that can import our dependencies, but not asgi_arbiter itself."""
-    venv.create(path, with_pip=True)
+    venv.create(path)  # without pip of its own: the setuptools that comes with it on 3.11 would hide the newer one
     python = path / "bin" / "python"
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=path).stdout.strip())
     (site / "dependencies_of_the_test_run.pth").write_text(sysconfig.get_path("purelib") + "\n")
