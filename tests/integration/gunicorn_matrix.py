@@ -35,7 +35,7 @@ NEEDED = ("pytest", "pytest-timeout", "httpx", "psutil", "trustme", "a2wsgi", "s
 """For the tests, and for gunicorn 20.1, which imports pkg_resources."""
 HEADING = """# The worker class under gunicorn's versions
 
-Made by `python tests/integration/gunicorn_matrix.py --cache DIR --write`. Each row is `tests/integration/test_gunicorn.py`,
+Made by `python tests/integration/gunicorn_matrix.py --cache DIR --write` (`--python` for others). Each row is `tests/integration/test_gunicorn.py`,
 with its patient tests, in an environment with that gunicorn; what is skipped is a setting that the version does not have.
 
 """
