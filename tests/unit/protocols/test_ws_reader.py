@@ -189,6 +189,13 @@ def read(reader: Reader, stream: bytes, cuts: list[int]) -> Outcome:
     return reader.outcome
 
 
+def agrees(found: Outcome, expected: Outcome) -> bool:
+    """A message that is both too long and bad text may be refused for either: what is seen first depends on the cuts."""
+    if found != expected and {found[-1], expected[-1]} == {("end", 1007), ("end", 1009)}:
+        return found[:-1] == expected[:-1]
+    return found == expected
+
+
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("kind", [Reader, SlowReader])
 @pytest.mark.parametrize("deflate", [False, True])
@@ -200,8 +207,8 @@ def test_every_stream_cut_anywhere_means_what_the_library_says(
     stream = joined(data.draw(deflated if deflate else streams))
     cuts = data.draw(st.lists(st.integers(0, 2000), max_size=12))
     expected = reference(stream, deflate=deflate)
-    assert read(kind(core, deflate=deflate), stream, cuts) == expected
-    assert read(kind(core, deflate=deflate), stream, list(range(len(stream)))) == expected
+    assert agrees(read(kind(core, deflate=deflate), stream, cuts), expected)
+    assert agrees(read(kind(core, deflate=deflate), stream, list(range(len(stream)))), expected)
 
 
 @pytest.mark.parametrize("core", CORES)
