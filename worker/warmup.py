@@ -37,6 +37,8 @@ def warm_up(config: Config) -> None:
         importlib.import_module(name)
     if config.certfile:
         importlib.import_module("asgi_arbiter.config.tls")
+    if config.access_log:
+        importlib.import_module("asgi_arbiter.protocols.http_log")
     for find, name in ((resolve_http, config.http), (loops.factory, config.loop)):
         if ":" in name:
             continue  # the user's own code belongs to the worker, which imports it anew at each reload

@@ -11,14 +11,14 @@ SCRIPT = """
 import sys, threading
 from asgi_arbiter.config import Config
 from asgi_arbiter.worker.warmup import warm_up
-warm_up(Config(http={http!r}, loop={loop!r}))
+warm_up(Config(http={http!r}, loop={loop!r}, access_log={access_log!r}))
 assert threading.active_count() == 1
 print(*sorted(sys.modules))
 """
 
 
-def imported(http: str = "auto", loop: str = "auto") -> set[str]:
-    script = SCRIPT.format(http=http, loop=loop)
+def imported(http: str = "auto", loop: str = "auto", *, access_log: bool = True) -> set[str]:
+    script = SCRIPT.format(http=http, loop=loop, access_log=access_log)
     return set(
         subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, check=True, text=True).stdout.split()
     )
@@ -28,6 +28,11 @@ def test_the_server_and_the_chosen_parser_are_there_after_it() -> None:
     modules = imported(http="h11", loop="asyncio")
     assert {"asgi_arbiter.worker.server", "asgi_arbiter.protocols.h11_parser", "asyncio"} <= modules
     assert "uvloop" not in modules and "httptools" not in modules
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_first_request_does_not_wait_for_the_modules_of_the_access_log(wanted: bool) -> None:
+    assert ({"asgi_arbiter.protocols.http_log", "asgi_arbiter.config.access"} <= imported(access_log=wanted)) is wanted
 
 
 @pytest.mark.parametrize("name", ["users_module:Thing", "users_module:thing"])
