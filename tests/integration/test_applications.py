@@ -47,11 +47,10 @@ class Site(NamedTuple):
     notes: Path
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(framework, *engine) for framework in APPLICATIONS for engine in ENGINES],
-    ids=lambda param: "-".join(param),
-)
+SITES = [(framework, *engine) for framework in APPLICATIONS for engine in ENGINES]
+
+
+@pytest.fixture(scope="module", params=SITES, ids="-".join)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     framework, http, loop = request.param
     notes = tmp_path_factory.mktemp("notes") / "notes.txt"
@@ -107,9 +106,9 @@ def test_a_background_task_runs_after_the_answer(site: Site) -> None:
     eventually(lambda: site.notes.read_text() == "remember the milk\n", "the note is written")
 
 
+@pytest.mark.parametrize("site", [each for each in SITES if each[0] != "django"], ids="-".join, indirect=True)
 def test_what_the_lifespan_made_is_seen_by_requests_in_every_worker(site: Site) -> None:
-    if site.framework == "django":
-        pytest.skip("Django has no lifespan")
+    """Django has no lifespan."""
     workers = set(site.server.workers())
     seen: set[int] = set()
     with contextlib.ExitStack() as held:
