@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from .functions import annotate
 from .machine import choose_cores
 from .peers import OURS, PEERS, REFERENCE, Launch, Peer
 from .server import Server, StartFailed, free_port
+from .websocket_load import HANDSHAKE, PAYLOAD, client_frame
 from .workloads import BROWSER_HEADERS
 
 __all__ = ["compare", "main", "record", "request_bytes", "total"]
@@ -57,8 +59,14 @@ WORKLOADS = {
     "headers": (request_bytes("GET / HTTP/1.1", BROWSER_HEADERS), HELLO),
     "distinct": (request_bytes("GET / HTTP/1.1", (*BROWSER_HEADERS, f"X-Request-Id: {NUMBER}")), HELLO),
     "post": (request_bytes("POST /echo HTTP/1.1", body=BODY), BODY),
+    "websocket": (client_frame(PAYLOAD), PAYLOAD),
 }
-"""What is sent, and how the answer ends. No two requests of ``distinct`` are the same: nothing can be remembered."""
+"""What is sent, and how the answer ends. No two requests of ``distinct`` are the same: nothing can be remembered. Those
+of ``websocket`` are messages."""
+
+OPENINGS = {"websocket": HANDSHAKE}
+"""What is sent first on each connection of a workload, and answered with a head alone. These connections are opened
+before the counting, as they stay for long; those of other workloads are part of what is counted."""
 
 
 def total(text: str) -> int:
@@ -88,9 +96,26 @@ def compare(kept: Sequence[dict[str, Any]], python: str, counts: Counts) -> list
 _numbers = itertools.count(1)
 
 
-def _drive(server: Server, request: bytes, end: bytes) -> None:
-    """600 requests over 16 connections: each round sends on all of them before it reads any answer."""
+def _open(server: Server, opening: bytes = b"") -> list[socket.socket]:
     connections = [server.connect(60) for _ in range(CONNECTIONS)]
+    if opening:
+        for connection in connections:
+            connection.sendall(opening)
+            _read(connection, b"\r\n\r\n")
+    return connections
+
+
+def _read(connection: socket.socket, end: bytes) -> None:
+    answer = b""
+    while not answer.endswith(end):
+        part = connection.recv(4096)
+        if not part:
+            raise StartFailed(f"closed after {answer!r}")
+        answer += part
+
+
+def _drive(connections: list[socket.socket], request: bytes, end: bytes) -> None:
+    """600 requests: each round sends on all connections before it reads any answer."""
     left = REQUESTS
     while left:
         batch = connections[: min(left, CONNECTIONS)]
@@ -98,22 +123,17 @@ def _drive(server: Server, request: bytes, end: bytes) -> None:
             number = f"{next(_numbers):012}"
             connection.sendall(request.replace(NUMBER.encode(), number.encode()))
         for connection in batch:
-            answer = b""
-            while not answer.endswith(end):
-                part = connection.recv(4096)
-                if not part:
-                    raise StartFailed(f"closed after {answer!r}")
-                answer += part
+            _read(connection, end)
         left -= len(batch)
-    for connection in connections:
-        connection.close()
 
 
 def _control(*arguments: str) -> None:
     subprocess.run(["callgrind_control", *arguments], check=True, capture_output=True)
 
 
-def count(environment: Environment, peer: Peer, folder: Path, *, functions: bool = False) -> dict[str, int]:
+def count(
+    environment: Environment, peer: Peer, folder: Path, workloads: Sequence[str], *, functions: bool = False
+) -> dict[str, int]:
     """Instructions per request of each workload; with ``functions`` it prints the dearest. Raises StartFailed."""
     prefix = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--trace-children=yes"]
     prefix += [f"--callgrind-out-file={folder}/{peer.name}.%p"]
@@ -125,12 +145,14 @@ def count(environment: Environment, peer: Peer, folder: Path, *, functions: bool
     launch = Launch("raw:app", free_port())
     with Server(peer, launch, environment, cores, log, prefix=prefix, limit=180) as server:
         worker = max(server.workers())
-        for name, (request, end) in WORKLOADS.items():
-            _drive(server, request, end)
+        for name in workloads:
+            request, end = WORKLOADS[name]
+            open_already = _open(server, OPENINGS[name]) if name in OPENINGS else []
+            _drive(open_already or _open(server), request, end)
             before = set(folder.glob(f"{peer.name}.*"))
             _control("-z", str(worker))
             _control("-i", "on", str(worker))
-            _drive(server, request, end)
+            _drive(open_already or _open(server), request, end)
             _control("-i", "off", str(worker))
             _control("-d", name, str(worker))
             dumps = [path for path in set(folder.glob(f"{peer.name}.*")) - before if path.stat().st_size]
@@ -149,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--servers", default=f"{REFERENCE},{OURS}", help=f"comma-separated, of: {', '.join(PEERS)}")
     options.add_argument("--python", default=sys.executable, help="the interpreter to measure with")
     options.add_argument("--cache", type=Path, default=CACHE, help="where the environments are (default .benchmarks)")
+    options.add_argument("--workloads", default=",".join(WORKLOADS), help="comma-separated (default: all)")
     options.add_argument("--record", metavar="RELEASE", help="keep the figures in instructions.json under this name")
     options.add_argument("--check", action="store_true", help="fail where it is 5 %% above the last kept release")
     options.add_argument("--functions", action="store_true", help="show where they go, per Python function (3.12+)")
@@ -159,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         names = chosen(given.servers, list(PEERS))
+        workloads = chosen(given.workloads, list(WORKLOADS))
         environment = prepare(given.python, given.cache.resolve(), [PEERS[name] for name in names])
     except (EnvironmentFailed, ValueError) as error:
         print(error, file=sys.stderr)
@@ -166,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        counts = {name: count(environment, PEERS[name], folder, functions=given.functions) for name in names}
+        counts = {name: count(environment, PEERS[name], folder, workloads, functions=given.functions) for name in names}
     for name, found in counts.items():
         print(f"{name:17} " + "  ".join(f"{workload} {number:,}" for workload, number in found.items()))
     kept: list[dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.exists() else []
