@@ -16,6 +16,7 @@ __all__ = [
     "BOOT_TRIES",
     "ECHO_INTERVAL",
     "FORK_PATIENCE",
+    "PROBATION",
     "PULSE_INTERVAL",
     "TESTIMONY_PATIENCE",
     "TESTIMONY_PAUSE",
@@ -36,6 +37,10 @@ BOOT_TRIES = 3
 ECHO_INTERVAL = 0.1
 """A stop signal that comes again this soon is the same one, forwarded by a wrapper (``uv run``, ``npm``, ``tini -g``)
 which got it from the terminal as we did. It must not turn a graceful stop into an immediate one."""
+
+PROBATION = 1.0
+"""Seconds after READY in which the death of a worker is held against its new generation, however short the settle time
+is: that decides when the roll begins, not what a death just after the start means."""
 
 FORK_PATIENCE = 10.0
 """Seconds in which a mold must have forked a worker; it has nothing else to do."""

@@ -31,7 +31,7 @@ from .events import (
     WorkerRetiring,
 )
 from .ledger import WorkerHandle
-from .policy import BOOT_TRIES, ECHO_INTERVAL, boot_backoff, crash_spacing, fork_backoff
+from .policy import BOOT_TRIES, ECHO_INTERVAL, PROBATION, boot_backoff, crash_spacing, fork_backoff
 from .states import (
     SHUTTING_DOWN,
     TESTING,
@@ -250,7 +250,8 @@ def _blame(fleet: Fleet, handle: WorkerHandle, why: str, now: float, code: ExitC
         return
     generation = fleet.generations[handle.generation]
     if generation.state in TESTING:
-        settled = handle.ready_at is not None and now - handle.ready_at >= generation.rules.settle_time
+        probation = max(generation.rules.settle_time, PROBATION)
+        settled = handle.ready_at is not None and now - handle.ready_at >= probation
         generation.deaths += 1
         if not settled or generation.deaths >= BOOT_TRIES or handle.reason is Reason.STALE_PULSE:
             reloading.reject(fleet, generation, why, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import os
@@ -367,12 +368,35 @@ def test_a_bad_deploy_is_rejected_and_no_old_worker_was_touched(rules: Rules, ba
         kernel.send(0, ev.SignalReceived(Order.RELOAD, "SIGHUP"))
         watch.run(40)
         assert watch.fleet.phase is Phase.RUNNING
-        # Without a settle time, dying just after READY is noticed only when it happens again and again.
-        if rules.settle_time > 0 or bad.boot_end != "ready":
-            assert old <= set(kernel.workers)
-            assert all(kernel.workers[pid].signals == [] for pid in old)
-            assert watch.fleet.last_failure
-            assert watch.fleet.current().number == 1
+        assert old <= set(kernel.workers)
+        assert all(kernel.workers[pid].signals == [] for pid in old)
+        assert watch.fleet.last_failure
+        assert watch.fleet.current().number == 1
+    watch.stop()
+
+
+@fast
+@given(rules=all_rules, crash=st.sampled_from([0.0, 0.1, 0.4]), boot=st.sampled_from([0.5, 2.0]))
+def test_candidates_that_die_soon_after_ready_are_rejected_at_the_first_death_with_any_settle_time(
+    rules: Rules, crash: float, boot: float
+) -> None:
+    """A fleet of one without a settle time is replaced at READY, as its operator has asked; so not that one."""
+    rules = dataclasses.replace(rules, workers=max(2, rules.workers), max_restarts=10)
+    good, bad = [HEALTHY] * rules.workers, Life(boot=boot, crash=crash)
+    kernel = SimKernel(
+        itertools.chain(good, itertools.repeat(bad, 1 + rules.reload_surge), itertools.repeat(HEALTHY)),
+        itertools.repeat(rules),
+    )
+    watch = Watch(kernel, rules)
+    watch.run(0.1)
+    watch.run(8)
+    kernel.send(0, ev.SignalReceived(Order.RELOAD, "SIGHUP"))
+    watch.run((0.5 if rules.preload_app else 0.0) + boot + crash + 0.1)
+    if rules.reload_surge < rules.workers or rules.settle_time > 0:
+        assert watch.fleet.last_failure and watch.fleet.phase is Phase.RUNNING
+        assert watch.fleet.current().number == 1
+    watch.run(20)
+    assert len(watch.fleet.serving()) == rules.workers
     watch.stop()
 
 

@@ -85,12 +85,34 @@ def test_a_canary_that_gets_stuck_is_rejected() -> None:
 
 def test_settled_candidates_that_die_again_and_again_are_rejected() -> None:
     story = Story.serving(workers=3, settle_time=0.0).rolling()
-    for _ in range(3):
+    for time in range(3):
+        assert not story.said("reload_rejected"), f"after {time} deaths"
         story.obey()
         story.ready_all()
-        serving = story.pids(WorkerState.SERVING, gen=2)
-        story.see(ev.ChildExited(serving[0], code=1))
+        story.later(1.0)
+        story.see(ev.ChildExited(story.pids(WorkerState.SERVING, gen=2)[0], code=1))
     assert story.said("reload_rejected")
+
+
+def test_without_a_settle_time_the_first_death_just_after_ready_rejects() -> None:
+    story = Story.serving(workers=3, settle_time=0.0).rolling()
+    old = story.pids(WorkerState.SERVING, gen=1)
+    assert len(old) >= 2
+    story.later(0.9)
+    story.see(ev.ChildExited(story.pids(WorkerState.SERVING, gen=2)[0], code=1))
+    assert story.said("reload_rejected")
+    story.obey()
+    assert story.pids(WorkerState.SERVING, gen=1) == old
+
+
+def test_without_a_settle_time_a_death_seen_together_with_ready_costs_no_old_worker() -> None:
+    story = Story.serving(workers=1, settle_time=0.0).reloading()
+    (old,) = story.pids(WorkerState.SERVING, gen=1)
+    (candidate,) = story.pids(WorkerState.BOOTING, gen=2)
+    story.see(ev.WorkerReady(candidate), ev.ChildExited(candidate, code=1))
+    assert story.said("reload_rejected")
+    assert not any(isinstance(order, act.Signal) for order in story.obey())
+    assert story.pids(WorkerState.SERVING) == [old]
 
 
 def test_settings_that_cannot_be_read_change_nothing() -> None:
