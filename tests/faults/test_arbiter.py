@@ -26,7 +26,6 @@ Serve = Callable[..., ServerProcess]
 APPS = Path(__file__).parent / "apps"
 JSON = ("--log-format", "json", "--bind", "127.0.0.1:0")
 FAST = ("--settle-time", "0.1", "--no-access-log")
-LATER_THAN_AN_ECHO = 0.3
 
 
 def refuses(port: int) -> bool:
@@ -34,18 +33,22 @@ def refuses(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_a_killed_arbiter_leaves_the_port_to_the_next_and_no_request_under_way_is_lost(serve: Serve) -> None:
+def test_a_killed_arbiter_leaves_the_port_to_the_next_and_no_request_under_way_is_lost(
+    serve: Serve, tmp_path: Path
+) -> None:
     server = serve("troubled:app", "-w", "3", *JSON, cwd=APPS)
     port = server.port
-    wires = [wire.send(b"GET /nap?seconds=1.5 HTTP/1.1\r\nHost: test\r\n\r\n") for wire in server.wires(6)]
-    with server.wire() as other:
-        assert other.get().status == 200  # by now the others are in hand, too
-        time.sleep(0.3)
-        server.signal(signal.SIGKILL)
-        assert server.wait_exit() == -signal.SIGKILL
+    wires, gate = server.wires(6), tmp_path / "gate"
+    for number, wire in enumerate(wires):
+        begun = tmp_path / f"begun{number}"
+        wire.send(f"GET /gate?gate={gate}&begun={begun} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        eventually(begun.exists, "the request has begun")
+    server.signal(signal.SIGKILL)
+    assert server.wait_exit() == -signal.SIGKILL
     eventually(lambda: refuses(port), "the port is free")
     successor = serve("troubled:app", "-w", "1", "--bind", f"127.0.0.1:{port}", cwd=APPS)
     assert successor.get().status_code == 200
+    gate.touch()
     for wire in wires:
         assert wire.response().status == 200
         wire.close()
@@ -61,40 +64,48 @@ def test_hup_to_everybody_under_load_is_a_reload_and_nothing_else(serve: Serve) 
     assert load.failures == []
 
 
-def test_a_second_hup_is_remembered_once(serve: Serve) -> None:
-    server = serve("troubled:app", "-w", "2", *JSON, "--settle-time", "0.5", cwd=APPS)
+def test_hups_during_a_reload_are_remembered_once(serve: Serve, tmp_path: Path) -> None:
+    switch = tmp_path / "switch"
+    options = ("-w", "2", "--settle-time", "0.1", *JSON)
+    server = serve("troubled:app", *options, cwd=APPS, env={"SWITCH": str(switch)})
+    switch.with_suffix(".hang").touch()  # the reload lasts as long as the test wants
     server.signal(signal.SIGHUP)
     server.wait_event("reload_begun")
+    server.signal(signal.SIGHUP)
+    server.wait_event("reload_remembered")
     for _ in range(3):
         server.signal(signal.SIGHUP)
-        time.sleep(0.02)
+    server.signal(signal.SIGTTIN)
+    server.wait_event("workers_changed")  # and with it all signals before it are heard
+    switch.with_suffix(".hang").unlink()
     server.wait_event("reload_promoted", count=2)
+    server.signal(signal.SIGTTOU)
+    server.wait_event("workers_changed", count=2)
     assert len(server.events("reload_remembered")) == 1
-    time.sleep(0.3)
     assert len(server.events("reload_begun")) == 2
 
 
 def test_term_during_a_reload_is_obeyed_at_once(serve: Serve, tmp_path: Path) -> None:
     switch = tmp_path / "switch"
-    server = serve("troubled:app", "-w", "2", *JSON, cwd=APPS, env={"SWITCH": str(switch)})
+    patient = ("--graceful-timeout", "600", "--kill-timeout", "600")
+    server = serve("troubled:app", "-w", "2", *patient, *JSON, cwd=APPS, env={"SWITCH": str(switch)})
     switch.with_suffix(".hang").touch()
     server.signal(signal.SIGHUP)
-    server.wait_workers(3)  # the canary imports, for ten minutes
-    began = time.monotonic()
+    server.wait_workers(3)  # the canary imports, without end
     server.signal(signal.SIGTERM)
     assert server.wait_exit() == 0
-    assert time.monotonic() - began < 5
 
 
 def test_a_paused_machine_costs_nobody_his_life(serve: Serve) -> None:
     server = serve("troubled:app", "-w", "3", "--timeout", "2", *JSON, cwd=APPS)
     before = server.workers()
     server.signal_group(signal.SIGSTOP)
-    time.sleep(4)
+    time.sleep(3)  # longer than the timeout
     server.signal_group(signal.SIGCONT)
     server.wait_event("overslept")
-    time.sleep(1.5)
-    assert server.workers() == before
+    server.signal(signal.SIGTTIN)
+    server.wait_event("worker_ready", count=4)  # the arbiter has looked around many times meanwhile
+    assert set(before) <= set(server.workers())
     assert not server.events("worker_stuck")
     assert server.get().status_code == 200
 
@@ -130,16 +141,12 @@ def test_what_waits_in_the_accept_queue_at_term_is_answered(serve: Serve) -> Non
 
 
 def test_a_drain_delay_keeps_serving_and_accepting(serve: Serve) -> None:
-    server = serve("troubled:app", "-w", "2", "--drain-delay", "3", *JSON, cwd=APPS)
+    server = serve("troubled:app", "-w", "2", "--drain-delay", "1", *JSON, cwd=APPS)
     with Load(server.port, until_refused=True) as load:
+        began = time.monotonic()
         server.signal(signal.SIGTERM)
-        server.wait_event("shutdown_delayed")
-        before = load.answered
-        eventually(lambda: load.answered > before + 4, "requests are answered")
-        with server.wire() as wire:
-            assert wire.get().status == 200
-        assert server.process.poll() is None
         assert server.wait_exit() == 0
+        assert time.monotonic() - began >= 1
         load.wait()
     assert load.failures == []
 

@@ -28,9 +28,13 @@ ANSWER = rb"HTTP/1.1 200 .*\r\n\r\n(\d+)"
 
 @contextlib.contextmanager
 def asked(server: ServerProcess, target: str) -> Iterator[socket.socket]:
-    """A request that nobody waits for."""
+    """A request that nobody waits for, and that the application has begun."""
+    begun = server.folder / f"begun-{time.monotonic_ns()}"
     with socket.create_connection(server.addresses()[0]) as sock:
-        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        sock.sendall(
+            f"GET {target}{'&' if '?' in target else '?'}begun={begun} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+        )
+        eventually(begun.exists, f"{target} has begun")
         yield sock
 
 
@@ -64,7 +68,7 @@ def test_a_blocked_loop_is_told_with_its_stack_before_the_worker_is_replaced(ser
         server.wait_log("worker_aborted" if form == "json" else "aborted: its event loop")
         log = server.log
     assert log.index("blocks_in_a_system_call") < log.index("aborted")
-    assert "GET /block?seconds=60 HTTP/1.1" in log
+    assert "GET /block?seconds=60&begun=" in log
     assert "blocked in a system call" in log
     assert "Fatal Python error" not in log
     if form == "json":
@@ -94,10 +98,9 @@ def test_sigusr2_tells_what_a_healthy_worker_does(serve: Serve) -> None:
     server = serve("troubled:app", "-w", "1", "--graceful-timeout", "0.5", *JSON, cwd=APPS)
     (worker,) = server.workers()
     with asked(server, "/wait?id=7"):
-        eventually(lambda: server.get().text, "the other request has begun")
         os.kill(worker, signal.SIGUSR2)
         evidence = server.wait_event("worker_evidence")
-    assert "GET /wait?id=7 HTTP/1.1" in evidence["exception"]
+    assert "GET /wait?id=7&begun=" in evidence["exception"]
     assert "in waits_for_something_else" in evidence["exception"]
     assert "1 request under way" in evidence["exception"]
     assert evidence["level"] == "warning"
@@ -116,18 +119,16 @@ def test_the_report_of_many_threads_is_bounded(serve: Serve) -> None:
 def test_a_drain_that_takes_too_long_tells_what_it_waits_for(serve: Serve) -> None:
     server = serve("troubled:app", "-w", "1", "--graceful-timeout", "0.5", *JSON, cwd=APPS)
     with asked(server, "/wait?id=7"):
-        eventually(lambda: server.get().text, "the other request has begun")
         server.signal(signal.SIGTERM)
         server.wait_exit()
     evidence = server.wait_event("drain_evidence")
     assert "in waits_for_something_else" in evidence["message"]
-    assert "GET /wait?id=7 HTTP/1.1" in evidence["message"]
+    assert "GET /wait?id=7&begun=" in evidence["message"]
 
 
 def test_a_worker_that_is_blocked_while_it_drains_tells_before_it_is_killed(serve: Serve) -> None:
     server = serve("troubled:app", "-w", "1", "--graceful-timeout", "0.5", "--kill-timeout", "0.5", *JSON, cwd=APPS)
     with asked(server, "/block?seconds=60"):
-        time.sleep(0.3)
         server.signal(signal.SIGTERM)
         server.wait_exit()
     assert "blocks_in_a_system_call" in server.wait_event("worker_evidence")["exception"]
@@ -146,12 +147,12 @@ def test_a_stopped_worker_is_named_as_such_and_replaced(serve: Serve) -> None:
 
 
 def test_a_worker_that_is_stopped_for_a_moment_stays(serve: Serve) -> None:
-    server = serve("troubled:app", "-w", "2", "--timeout", "3", *JSON, cwd=APPS)
+    server = serve("troubled:app", "-w", "2", "--timeout", "6", *JSON, cwd=APPS)
     before = server.workers()
     os.kill(before[0], signal.SIGSTOP)
-    time.sleep(1.5)
+    time.sleep(1.5)  # several beats, and far less than the timeout
     os.kill(before[0], signal.SIGCONT)
-    time.sleep(2.5)
+    eventually(lambda: server.get().text == str(before[0]), "it serves again")
     assert server.workers() == before
     assert not server.events("worker_stuck")
 

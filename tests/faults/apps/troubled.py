@@ -1,4 +1,8 @@
-"""An application that gets into trouble when it is asked to. Files named in the environment or the query are switches."""
+"""An application that gets into trouble when it is asked to. Files named in the environment or the query are switches.
+
+``SWITCH.segfault``, ``.hang`` and ``.slow`` are looked for at the import; with the first it dies, with the second it hangs
+as long as the file is there. In a query, ``begun`` names a file that is made before anything else is done.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,8 @@ SWITCH = Path(os.environ.get("SWITCH", "/nonexistent"))
 
 if SWITCH.with_suffix(".segfault").exists():
     os.kill(os.getpid(), signal.SIGSEGV)
-if SWITCH.with_suffix(".hang").exists():
-    time.sleep(600)
+while SWITCH.with_suffix(".hang").exists():
+    time.sleep(0.01)
 if SWITCH.with_suffix(".slow").exists():
     time.sleep(3.5)
 
@@ -48,6 +52,8 @@ async def app(scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, A
     query = dict(urllib.parse.parse_qsl(scope["query_string"].decode()))
     seconds = float(query.get("seconds", "0"))
     body = b"%d" % os.getpid()
+    if "begun" in query:
+        Path(query["begun"]).touch()
     match scope["path"]:
         case "/block":
             blocks_in_a_system_call(seconds)
@@ -58,8 +64,9 @@ async def app(scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, A
             while time.monotonic() < end:
                 time.sleep(0.3)
                 await asyncio.sleep(0)
-        case "/nap":
-            await asyncio.sleep(seconds)
+        case "/gate":
+            while not Path(query["gate"]).exists():
+                await asyncio.sleep(0.01)
         case "/wait":
             await waits_for_something_else()
         case "/threads":
