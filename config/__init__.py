@@ -25,7 +25,14 @@ from .schema import Reach
 from .settings import Config
 from .sources import Loaded, configure, load
 
+TYPE_CHECKING = False  # what type checkers take for true
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .loglook import LOGGING_CONFIG
+
 __all__ = [
+    "LOGGING_CONFIG",
     "Address",
     "AddressKind",
     "AppImportError",
@@ -46,3 +53,11 @@ __all__ = [
     "configure",
     "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "LOGGING_CONFIG":  # imported for programs that ask for it alone
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import loglook
+
+    return loglook.LOGGING_CONFIG

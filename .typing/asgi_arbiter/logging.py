@@ -1,0 +1,1 @@
+../../arbiter/facade/logging.py
