@@ -1,7 +1,7 @@
 """Taking connections from the listening sockets.
 
-Two ways. With one worker on uvloop, the loop's native accept: 20 to 45 microseconds cheaper per connection. Otherwise
-our own accept callback, which can do what the native one cannot: leave a connection to a less loaded sibling
+Two ways. For a worker that is alone, on uvloop, the loop's native accept: 20 to 45 microseconds cheaper per connection.
+Otherwise our own accept callback, which can do what the native one cannot: leave a connection to a less loaded sibling
 (``fairness``), count what is accepted but not set up yet, stop at ``worker_connections``, and pause when descriptors run
 out. Rules:
 
@@ -76,21 +76,26 @@ class AcceptorPhase(Enum):
     STOPPED = auto()
 
 
-def choose(setup: ConnectionSetup, factory: ProtocolFactory, rivals: tuple[PulseBoard, int] | None) -> Acceptor:
-    """The way that fits; ``rivals`` is the pulse board and one's own slot where others accept from the same sockets."""
+def choose(
+    setup: ConnectionSetup, factory: ProtocolFactory, rivals: tuple[PulseBoard, int] | None, *, expected: bool = True
+) -> Acceptor:
+    """The way that fits; ``rivals`` is the pulse board and one's own slot where others may accept from the same sockets.
+    Unless they are ``expected``, the native accept serves as long as the board shows none."""
     config = setup.context.config
+    fairness: Fairness | None = None
+    own = OwnAcceptor(setup, most=config.worker_connections)
     if rivals is not None:
         board, slot = rivals
-        return OwnAcceptor(
-            setup, most=config.worker_connections, fairness=Fairness(board, slot), tell=board.writer(slot).count
-        )
+        fairness = Fairness(board, slot)
+        own = OwnAcceptor(setup, most=config.worker_connections, fairness=fairness, tell=board.writer(slot).count)
+        if expected:
+            return own
     is_uvloop = type(setup.context.loop).__module__.startswith("uvloop")
-    own = OwnAcceptor(setup, most=config.worker_connections)
     # What needs time (TLS, PROXY) needs our own accept so that the drain sees what is under way; few descriptors need it because libuv
     # accepts a whole backlog in one go.
     has_plenty = descriptors() > 4 * config.backlog
     if is_uvloop and has_plenty and not setup.needs_time and not config.worker_connections:
-        return LoopAcceptor(setup, factory, own, most=descriptors() // 2)
+        return LoopAcceptor(setup, factory, own, most=descriptors() // 2, fairness=fairness)
     return own
 
 
@@ -130,6 +135,10 @@ class OwnAcceptor:
         """The same without waiting for anything."""
         self.listeners = listeners
         self._listen()
+
+    def pause(self) -> None:
+        """Leave the listeners to another way of accepting, until ``begin`` is called again."""
+        self._pause(AcceptorPhase.NEW)
 
     def stop(self, *, empty_queue: bool) -> None:
         """Accept no more and close this process's copies of the listeners."""

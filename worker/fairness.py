@@ -71,6 +71,11 @@ class Fairness:
             slot for slot in range(self._board.slots) if slot != self._slot and self._is_live(slot, now)
         )
 
+    @property
+    def has_siblings(self) -> bool:
+        """Whether others accepted from the same sockets at the last look."""
+        return bool(self._siblings)
+
     def patience(self, mine: int) -> float:
         """For how many seconds a worker with ``mine`` connections should let the others go first; mostly 0."""
         if not self._siblings or (self.short_lived and mine <= self._ceiling):

@@ -15,10 +15,10 @@ import os
 import socket
 import sys
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asgi_arbiter.config.errors import ArbiterError, ExitCode
+from asgi_arbiter.config.records import Record
 
 from . import loops
 from .hooks import Hooks
@@ -43,8 +43,7 @@ log = logging.getLogger("asgi_arbiter.worker")
 _FLUSH = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSpec:
+class WorkerSpec(Record):
     """What the arbiter hands to a worker at its birth."""
 
     slot: int
@@ -62,6 +61,8 @@ class WorkerSpec:
     """Descriptors of the arbiter that the worker must close first: its mailboxes, wakeup pipe, notify socket."""
     prepared: Prepared | None = None
     """The application, if a mold has imported it."""
+    tls: ssl.SSLContext | None = None
+    """What the arbiter has made of the certificates."""
 
 
 def run(spec: WorkerSpec) -> ExitCode:
@@ -127,7 +128,7 @@ class _Worker:
         settle_in(config, title=self._title, identity=self._identity)
         self._hooks.with_arbiter("post_fork")
         # The kernel forgets the request for a signal at the arbiter's death when the identity changes.
-        self._tls, changed = give_up_rights(spec.config)
+        self._tls, changed = give_up_rights(spec.config, spec.tls)
         if changed:
             self._orders.follow_the_arbiter()
         return self._load_application()
@@ -160,7 +161,8 @@ class _Worker:
             self.config,
             beat=self._beat,
             retire=self._retire,
-            rivals=(spec.board, spec.slot) if self.config.workers > 1 else None,
+            rivals=(spec.board, spec.slot),
+            rivals_expected=self.config.workers > 1,  # SIGTTIN may bring company to a single one
             tls=self._tls,
             announce=spec.number == 1,
         )

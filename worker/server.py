@@ -59,7 +59,8 @@ class Server:
     ``beat`` is called about once a second from the event loop with a ``ServerSnapshot``.
     ``retire`` is called once with a reason when a limit of ``config`` (``max_requests``, lifetime, memory) is reached;
     without it the server drains by itself.
-    ``rivals`` is ``(board, slot)`` when other workers accept from the same sockets.
+    ``rivals`` is ``(board, slot)`` when other workers accept from the same sockets, or may come to do so:
+    ``rivals_expected`` tells which.
     ``tls`` replaces the TLS context that ``config`` describes, for hosts that must read the key before dropping rights.
     ``access_log`` takes the access records of hosts that write them in their own way; ``config.access_log`` is then
     not asked.
@@ -74,6 +75,7 @@ class Server:
         beat: Beat | None = None,
         retire: Callable[[str], None] | None = None,
         rivals: tuple[PulseBoard, int] | None = None,
+        rivals_expected: bool = True,
         tls: ssl.SSLContext | None = None,
         access_log: AccessWriter | None = None,
         announce: bool = True,
@@ -87,6 +89,7 @@ class Server:
         self._retire = retire or self.begin_drain
         self._has_retired = False
         self._rivals = rivals
+        self._rivals_expected = rivals_expected
         self._tls = tls
         self._access_log = access_log
         self._drain = Drain()
@@ -226,7 +229,7 @@ class Server:
 
         factory = partial(resolve_http(self.config.http), context)
         setup = ConnectionSetup(context, factory, self._tls or server_context(self.config))
-        return choose(setup, factory, self._rivals)
+        return choose(setup, factory, self._rivals, expected=self._rivals_expected)
 
     # Serving
 

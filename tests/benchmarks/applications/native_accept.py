@@ -10,7 +10,7 @@ from asgi_arbiter.worker.acceptor import OwnAcceptor
 from asgi_arbiter.worker.loop_acceptor import LoopAcceptor
 
 
-def _native(setup: Any, factory: Any, rivals: Any) -> LoopAcceptor:
+def _native(setup: Any, factory: Any, rivals: Any, *, expected: bool = True) -> LoopAcceptor:
     return LoopAcceptor(setup, factory, OwnAcceptor(setup), most=2**31)
 
 

@@ -254,10 +254,17 @@ def test_a_stop_while_it_waits_is_final(run: Any, bind: Any) -> None:
     run(main)
 
 
-def chosen(monkeypatch: pytest.MonkeyPatch, *, descriptors: int = 2**20, rivals: Any = None, **settings: Any) -> str:
+def chosen(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    descriptors: int = 2**20,
+    rivals: Any = None,
+    expected: bool = True,
+    **settings: Any,
+) -> str:
     monkeypatch.setattr(module, "descriptors", lambda: descriptors)
     made = setup(**settings)
-    return type(choose(made, lambda: Counting(made.context), rivals)).__name__
+    return type(choose(made, lambda: Counting(made.context), rivals, expected=expected)).__name__
 
 
 def test_the_native_accept_is_used_where_nothing_more_is_needed(run: Any, loop_name: str, monkeypatch: Any) -> None:
@@ -268,6 +275,7 @@ def test_the_native_accept_is_used_where_nothing_more_is_needed(run: Any, loop_n
         assert chosen(monkeypatch, descriptors=1024) == OwnAcceptor.__name__
         board = PulseBoard(2)
         assert chosen(monkeypatch, rivals=(board, 1)) == OwnAcceptor.__name__
+        assert chosen(monkeypatch, rivals=(board, 1), expected=False) == native
         board.close()
 
     run(main)
