@@ -29,7 +29,7 @@ pytestmark = pytest.mark.process
 
 ENGINES = [("httptools", "uvloop"), ("h11", "asyncio")]
 THREADS = 4
-TIMES = 150
+TIMES = 100
 """Requests of each thread."""
 BODY = bytes(range(256)) * 40
 
