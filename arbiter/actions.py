@@ -1,4 +1,4 @@
-"""Orders: what is to be done, as frozen dataclasses. ``plan`` gives them, ``effects`` carries them out.
+"""Orders: what is to be done, as frozen records. ``plan`` gives them, ``effects`` carries them out.
 
 Rules: names are imperative; an order is complete, so that carrying it out asks nothing of the ledger. Nothing is
 remembered by having been ordered: only the fact that an effect answers with changes the ledger.
@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from asgi_arbiter.config.errors import ExitCode
+from asgi_arbiter.config.records import Record, made
 
 from .states import Reason
 
@@ -50,8 +50,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Spawn:
+class Spawn(Record):
     """Fork a worker; with ``mold``, let that process do it."""
 
     slot: int
@@ -61,16 +60,14 @@ class Spawn:
     mold: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnMold:
+class SpawnMold(Record):
     """Fork a child that imports the application of a generation, and from which its workers are forked."""
 
     generation: int
     config: Config
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(Record):
     """Send a signal to a worker, having told it why."""
 
     pid: int
@@ -78,50 +75,43 @@ class Signal:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Examine:
+class Examine(Record):
     """Look at a stuck worker before it is told to die."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class LoadConfig:
+class LoadConfig(Record):
     """Read the settings again."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenListeners:
+class OpenListeners(Record):
     """Open what this generation listens on and what is not open yet."""
 
     generation: int
     config: Config
 
 
-@dataclass(frozen=True, slots=True)
-class CloseListeners:
+class CloseListeners(Record):
     """Close every listener that generation ``keep`` does not use; with ``None``, all of them."""
 
     keep: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class AdoptSettings:
+class AdoptSettings(Record):
     """Let the settings of a promoted generation hold in this process too."""
 
     generation: int
     config: Config
 
 
-@dataclass(frozen=True, slots=True)
-class ReopenLogs:
+class ReopenLogs(Record):
     """Open our log files anew and tell the workers ``pids`` to do the same."""
 
     pids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Record):
     """What the service manager should know: a state of sd_notify (or ``""`` before READY) and a line of status."""
 
     state: str
@@ -130,81 +120,69 @@ class Notice:
     """Seconds for which the service manager should go on waiting, while the service stops."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notify:
+class Notify(Record):
     """Tell the service manager."""
 
     notice: Notice
 
 
-@dataclass(frozen=True, slots=True)
-class PetWatchdog:
+class PetWatchdog(Record):
     """Tell the service manager's watchdog that the service really serves."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartSuccessor:
+class StartSuccessor(Record):
     """Execute the program anew, with our sockets."""
 
 
-@dataclass(frozen=True, slots=True)
-class OfferLead:
+class OfferLead(Record):
     """Tell the successor to lead."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class DismissSuccessor:
+class DismissSuccessor(Record):
     """Tell the successor to leave."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class StepDown:
+class StepDown(Record):
     """Name the successor to the service manager and let go of the sockets; of those not in ``taken``, also the files."""
 
     pid: int
     taken: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReportReadiness:
+class ReportReadiness(Record):
     """Tell the predecessor that our workers serve."""
 
 
-@dataclass(frozen=True, slots=True)
-class TakeLead:
+class TakeLead(Record):
     """Make the pid file and the socket files ours, and tell the predecessor."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReclaimSockets:
+class ReclaimSockets(Record):
     """Keep the orphans of a predecessor that was killed from closing the sockets to new connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Record):
     """Leave the program."""
 
     code: ExitCode
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(Record):
     """Write a line for the operator. ``event`` is stable, ``text`` is prose."""
 
     event: str
     text: str
     level: int = logging.INFO
     traceback: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = made(dict)
 
 
-@dataclass(frozen=True, slots=True)
-class CallHook:
+class CallHook(Record):
     """Call a hook of the operator's in this process."""
 
     hook: str

@@ -6,7 +6,6 @@ exactly what a worker would see. It does what a worker does before it serves: di
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pickle
@@ -14,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from asgi_arbiter.config.errors import ArbiterError, ExitCode
+from asgi_arbiter.config.records import as_dict
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
@@ -33,7 +33,7 @@ def check(config: Config) -> ExitCode:
     from asgi_arbiter.config import pyfile
 
     command = [sys.executable, "-c", _CHILD, json.dumps(sys.path)]
-    hooks = {str(value).partition(":")[0] for value in dataclasses.asdict(config).values()}
+    hooks = {str(value).partition(":")[0] for value in as_dict(config).values()}
     modules = {name: source for name, source in pyfile.executed().items() if name in hooks}
     done = subprocess.run(command, input=pickle.dumps((config, modules)), check=False)
     if done.returncode not in (ExitCode.OK, ExitCode.FAILED):

@@ -1,12 +1,13 @@
-"""Facts: what has happened, as frozen dataclasses. ``Fleet.observe`` takes them one by one.
+"""Facts: what has happened, as frozen records. ``Fleet.observe`` takes them one by one.
 
 Rules: names are past tense; a fact carries what was seen and never what to do about it. Times are monotonic seconds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from asgi_arbiter.config.records import Record
 
 from .states import Reason
 
@@ -66,35 +67,30 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class TimePassed:
+class TimePassed(Record):
     """A turn of the loop began: deadlines may have passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overslept:
+class Overslept(Record):
     """The turn began ``by`` seconds after its deadline: the machine was paused, or we were."""
 
     by: float
 
 
-@dataclass(frozen=True, slots=True)
-class SignalReceived:
+class SignalReceived(Record):
     """Somebody sent the arbiter a signal that means ``order``."""
 
     order: Order
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class FilesChanged:
+class FilesChanged(Record):
     """``--reload`` saw changes."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Spawned:
+class Spawned(Record):
     """A worker was forked."""
 
     pid: int
@@ -103,8 +99,7 @@ class Spawned:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnFailed:
+class SpawnFailed(Record):
     """The kernel refused to fork, or a mold did not do it. ``slot`` names what a mold was ordered to fork."""
 
     generation: int
@@ -112,8 +107,7 @@ class SpawnFailed:
     slot: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnOrdered:
+class SpawnOrdered(Record):
     """A mold was told to fork a worker; ``Spawned`` or ``SpawnFailed`` with the same slot follows."""
 
     slot: int
@@ -122,24 +116,21 @@ class SpawnOrdered:
     mold: int
 
 
-@dataclass(frozen=True, slots=True)
-class MoldSpawned:
+class MoldSpawned(Record):
     """A mold was forked; a refused fork is a ``SpawnFailed``."""
 
     pid: int
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class MoldReady:
+class MoldReady(Record):
     """It has imported the application. ``remarks`` name threads and loops that will be missing in its workers."""
 
     pid: int
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class MoldFailed:
+class MoldFailed(Record):
     """It could not import the application, or cannot go on, and says why."""
 
     pid: int
@@ -148,8 +139,7 @@ class MoldFailed:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Signalled:
+class Signalled(Record):
     """A signal was sent to a worker (or the worker was already gone; its exit follows)."""
 
     pid: int
@@ -157,8 +147,7 @@ class Signalled:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(Record):
     """A worker that is to die was looked at, and asked what it is doing."""
 
     pid: int
@@ -167,8 +156,7 @@ class Examined:
     """It may answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChildExited:
+class ChildExited(Record):
     """A child was reaped; ``signal`` is 0 and ``code`` meaningful, or the other way round."""
 
     pid: int
@@ -181,30 +169,26 @@ class ChildExited:
     """Bytes of resident memory at most, 0 if unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerReady:
+class WorkerReady(Record):
     """It accepts connections."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRetiring:
+class WorkerRetiring(Record):
     """It serves on, and asks for a successor: ``max_requests``, ``lifetime`` or ``memory``."""
 
     pid: int
     limit: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerLeft:
+class WorkerLeft(Record):
     """It has begun to drain."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFailed:
+class WorkerFailed(Record):
     """It could not boot or cannot go on, and says why."""
 
     pid: int
@@ -213,16 +197,14 @@ class WorkerFailed:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerTestified:
+class WorkerTestified(Record):
     """A piece of what a worker tells about its threads, tasks and requests."""
 
     pid: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class PulseSeen:
+class PulseSeen(Record):
     """What a worker's line on the board said; ``beat_at`` is 0 before the first beat."""
 
     pid: int
@@ -232,8 +214,7 @@ class PulseSeen:
     served: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigLoaded:
+class ConfigLoaded(Record):
     """The settings were read again."""
 
     config: Config
@@ -242,139 +223,118 @@ class ConfigLoaded:
     """Settings whose change needs a restart, one sentence each; their old values were kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigRejected:
+class ConfigRejected(Record):
     """The settings could not be read again."""
 
     complaint: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListenersOpened:
+class ListenersOpened(Record):
     """All addresses of a generation are listening."""
 
     generation: int
     addresses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ListenersRefused:
+class ListenersRefused(Record):
     """An address of a generation could not be opened."""
 
     generation: int
     complaint: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListenersClosed:
+class ListenersClosed(Record):
     """Only the listeners of generation ``keep`` are open now; with ``None``, none are."""
 
     keep: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsAdopted:
+class SettingsAdopted(Record):
     """The settings of a promoted generation hold in this process."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogsReopened:
+class LogsReopened(Record):
     """The log files were opened anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notified:
+class Notified(Record):
     """The service manager knows ``notice``."""
 
     notice: Notice
 
 
-@dataclass(frozen=True, slots=True)
-class SuccessorStarted:
+class SuccessorStarted(Record):
     """The program was executed anew."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class SuccessorRefused:
+class SuccessorRefused(Record):
     """The program could not be executed anew."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class SuccessorReady:
+class SuccessorReady(Record):
     """Its workers serve."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class LeadOffered:
+class LeadOffered(Record):
     """It was told to lead."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class SuccessorLeads:
+class SuccessorLeads(Record):
     """It leads. ``taken`` are the addresses of ours that it goes on using."""
 
     pid: int
     taken: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SuccessorDismissed:
+class SuccessorDismissed(Record):
     """It was told to leave."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class SteppedDown:
+class SteppedDown(Record):
     """The service manager knows the successor, and our copies of the sockets are closed."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReadinessReported:
+class ReadinessReported(Record):
     """Our predecessor was told that our workers serve."""
 
 
-@dataclass(frozen=True, slots=True)
-class Appointed:
+class Appointed(Record):
     """Our predecessor told us to lead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Relieved:
+class Relieved(Record):
     """Our predecessor gave the upgrade up and told us to leave."""
 
 
-@dataclass(frozen=True, slots=True)
-class PredecessorGone:
+class PredecessorGone(Record):
     """Our predecessor has ended; ``has_released`` tells that it had let go of the sockets before."""
 
     has_released: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SocketsReclaimed:
+class SocketsReclaimed(Record):
     """No worker of a dead predecessor can close the sockets to new connections any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeadTaken:
+class LeadTaken(Record):
     """The pid file and the socket files are ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class WatchdogPetted:
+class WatchdogPetted(Record):
     """The service manager's watchdog was told that we are alive."""
 
 

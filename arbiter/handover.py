@@ -14,10 +14,10 @@ import os
 import socket
 import sys
 from collections.abc import MutableMapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from asgi_arbiter.config.errors import HandoverFailed
+from asgi_arbiter.config.records import Record, as_dict
 
 __all__ = ["VARIABLE", "Inheritance", "PassedSocket", "Started"]
 
@@ -27,8 +27,7 @@ _OF_ONE_PROCESS = (VARIABLE, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATC
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class PassedSocket:
+class PassedSocket(Record):
     """A listening socket of the predecessor's."""
 
     fd: int
@@ -40,8 +39,7 @@ class PassedSocket:
     """Device and inode of a Unix socket's file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inheritance:
+class Inheritance(Record):
     """Everything that a successor is given."""
 
     pid: int
@@ -53,7 +51,8 @@ class Inheritance:
 
     def encode(self) -> str:
         """The value of the variable."""
-        return json.dumps({"version": _VERSION, **asdict(self)}, separators=(",", ":"))
+        sockets = [as_dict(passed) for passed in self.sockets]
+        return json.dumps({"version": _VERSION, **as_dict(self), "sockets": sockets}, separators=(",", ":"))
 
     def descriptors(self) -> tuple[int, ...]:
         """What must survive the execution."""
@@ -104,8 +103,7 @@ def _check(fd: int) -> None:
     os.set_inheritable(fd, False)
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Record):
     """How this program was started."""
 
     arguments: tuple[str, ...]

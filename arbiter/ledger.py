@@ -5,9 +5,10 @@ Times are monotonic seconds. ``identity`` is the one way to begin a log line abo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from signal import Signals
 from typing import TYPE_CHECKING
+
+from asgi_arbiter.config.records import Record, made
 
 from .states import ALIVE, CAPACITY, GenerationState, MoldState, Reason, SuccessorState, WorkerState
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Generation", "Mold", "Request", "Successor", "WorkerHandle", "identity"]
 
 
-@dataclass(slots=True)
-class WorkerHandle:
+class WorkerHandle(Record, frozen=False):
     """The arbiter's view of one child."""
 
     pid: int
@@ -55,7 +55,7 @@ class WorkerHandle:
     """How long somebody waits for it."""
     evidence: str = ""
     """What it told last."""
-    sent: set[Signals] = field(default_factory=set)
+    sent: set[Signals] = made(set)
 
     @property
     def is_alive(self) -> bool:
@@ -68,8 +68,7 @@ class WorkerHandle:
         return self.state in CAPACITY
 
 
-@dataclass(slots=True)
-class Mold:
+class Mold(Record, frozen=False):
     """The child that has imported the application of a generation and forks its workers."""
 
     pid: int
@@ -82,7 +81,7 @@ class Mold:
     ready_at: float | None = None
     has_failed: bool = False
     """It told why it ends."""
-    sent: set[Signals] = field(default_factory=set)
+    sent: set[Signals] = made(set)
 
     @property
     def is_alive(self) -> bool:
@@ -95,8 +94,7 @@ class Mold:
         return f"mold gen={self.generation} pid={self.pid}"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Record):
     """A worker that a mold was told to fork and that has not been seen yet."""
 
     slot: int
@@ -106,8 +104,7 @@ class Request:
     deadline: float
 
 
-@dataclass(slots=True)
-class Successor:
+class Successor(Record, frozen=False):
     """The arbiter with the new program, started by us."""
 
     pid: int
@@ -118,8 +115,7 @@ class Successor:
     """Addresses of ours that it goes on using."""
 
 
-@dataclass(slots=True)
-class Generation:
+class Generation(Record, frozen=False):
     """All workers that share one version of settings and code. Numbers are never reused."""
 
     number: int
@@ -133,7 +129,7 @@ class Generation:
     """Why it was rejected."""
     deaths: int = 0
     """Its workers that ended unasked during its roll, though they had settled."""
-    shown: set[str] = field(default_factory=set)
+    shown: set[str] = made(set)
     """Failures already told in full; the same again gets half a line."""
 
     @property

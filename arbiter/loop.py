@@ -6,7 +6,6 @@ on the fleet decides. The loop is ``turn`` and nothing else.
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import logging
 import os
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from asgi_arbiter.config import Reach, logs
 from asgi_arbiter.config.errors import ArbiterError, ExitCode, InvalidSetting
+from asgi_arbiter.config.records import replace
 from asgi_arbiter.worker.mailbox import Mailbox
 from asgi_arbiter.worker.pulse import PulseBoard
 from asgi_arbiter.worker.warmup import warm_up
@@ -228,7 +228,7 @@ def compare(running: Config, fresh: Config) -> tuple[Config, tuple[str, ...]]:
         f"{name} cannot change on a reload: it stays {getattr(running, name)!r}, restart for {getattr(fresh, name)!r}"
         for name in fixed
     )
-    return dataclasses.replace(fresh, **{name: getattr(running, name) for name in fixed}), refused
+    return replace(fresh, **{name: getattr(running, name) for name in fixed}), refused
 
 
 def _check_identity(config: Config) -> None:

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from asgi_arbiter.config.records import Record
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
@@ -54,8 +55,7 @@ TESTIMONY_PAUSE = 0.2
 _LONGEST_BACKOFF = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Record):
     """The settings that supervision depends on, under the names that they have in ``Config``."""
 
     workers: int = 1

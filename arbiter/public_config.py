@@ -13,12 +13,12 @@ Keywords go through the same table, conversions and rules as settings files (``c
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from asgi_arbiter.config import AddressKind, Loaded, UnknownSetting, configure
+from asgi_arbiter.config.records import replace
 from asgi_arbiter.config.settings import ADDRESS_PARTS, names, options
 
 from .public_forms import held, spoken, take_log_config
@@ -197,7 +197,6 @@ class Config:
         return opened
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class _Programmed(Loaded):
     """Settings of a program. A reload has the program's own words again, and the environment of now."""
 
@@ -218,7 +217,7 @@ class _Programmed(Loaded):
             loaded = configure(words)
         except UnknownSetting as error:
             raise UnknownKeyword(str(error)) from None
-        config = dataclasses.replace(loaded.config, **objects)
+        config = replace(loaded.config, **objects)
         return cls(config, loaded.sources, loaded.warnings, loaded.notices, loaded.invocation, program)
 
     def reload(self) -> Loaded:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import signal
 import socket
@@ -28,6 +27,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from asgi_arbiter.config import ArbiterError
+from asgi_arbiter.config.records import replace
 from asgi_arbiter.worker import Listener, loops
 from asgi_arbiter.worker import Server as Core
 
@@ -391,4 +391,4 @@ def _for_one(config: Config) -> Settings:
     from asgi_arbiter.config.layers import Origin
 
     given = config.checked.sources["drain_linger"].origin is not Origin.DEFAULT
-    return config.settings if given else dataclasses.replace(config.settings, drain_linger=0.0)
+    return config.settings if given else replace(config.settings, drain_linger=0.0)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from signal import Signals
 from types import FrameType
+
+from asgi_arbiter.config.records import Record
 
 from . import early
 
@@ -33,8 +34,7 @@ class Order(Enum):
     UPGRADE = "replace the program"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Record):
     """One signal."""
 
     signal: Signals

@@ -6,7 +6,6 @@ failure, when it is aborted, or when it ends unasked, whichever comes first.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from asgi_arbiter.config.errors import ExitCode
+from asgi_arbiter.config.records import replace
 
 from . import hearing, reloading, remarks
 from .actions import CallHook, Say
@@ -232,7 +232,7 @@ def _overslept(fleet: Fleet, event: Overslept, now: float) -> None:
     if fleet.successor is not None and fleet.successor.deadline is not None:
         fleet.successor.deadline += event.by
     for slot, request in fleet.requests.items():
-        fleet.requests[slot] = dataclasses.replace(request, deadline=request.deadline + event.by)
+        fleet.requests[slot] = replace(request, deadline=request.deadline + event.by)
     text = f"overslept by {remarks.duration(event.by)} (machine paused?); no worker is judged for it"
     fleet.say(Say("overslept", text, logging.WARNING, "", {"seconds": event.by}))
 

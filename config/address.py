@@ -7,10 +7,10 @@ The forms are ``HOST:PORT``, ``HOST`` (port 8000), ``:PORT`` (all IPv4 interface
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 from .errors import InvalidSetting
+from .records import Record
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "UNIX_PATH_LIMIT", "Address", "AddressKind"]
 
@@ -28,8 +28,7 @@ class AddressKind(Enum):
     FD = "fd"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Record):
     """One address to listen on. ``str()`` gives it as it is written for ``--bind``; ``url`` as a client writes it."""
 
     kind: AddressKind

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -18,6 +17,7 @@ import click
 from .address import DEFAULT_HOST, DEFAULT_PORT
 from .errors import ConfigError, ConflictingSettings, UnknownSetting
 from .layers import Given, Layer, Origin
+from .records import Record
 from .schema import Kind, Option
 from .settings import defaults, options
 from .written import display_default
@@ -48,8 +48,7 @@ _PARTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CommandLine:
+class CommandLine(Record):
     """What the words of a command line say."""
 
     values: dict[str, Given]

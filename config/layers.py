@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from .errors import ConflictingSettings, SourceUnreadable, UnknownSetting
+from .records import Record, made
 from .schema import section_slug
 from .settings import ADDRESS_PARTS, names, options
 
@@ -53,8 +53,7 @@ class Origin(Enum):
     KEYWORD = "keyword"
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Record):
     """A value as it was written, and where."""
 
     raw: object
@@ -62,16 +61,15 @@ class Given:
     """Begins the messages about it: ``command line, --workers``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Record):
     """The values of one source by the settings' own names, or by ``host``, ``port``, ``uds``, ``fd``."""
 
     origin: Origin
     title: str
-    values: dict[str, Given] = field(default_factory=dict)
+    values: dict[str, Given] = made(dict)
     modest: bool = False
     """A platform's hint (``PORT``) that must not replace addresses of another kind."""
-    notices: list[str] = field(default_factory=list)
+    notices: list[str] = made(list)
 
     def add(self, word: str, raw: object, where: str) -> None:
         """Take a value under any of its names. Raises ``UnknownSetting``, or ``ConflictingSettings`` if the setting is

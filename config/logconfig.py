@@ -23,7 +23,6 @@ import logging
 import logging.config
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +32,7 @@ from .errors import InvalidSetting, MissingExtra, SourceUnreadable
 __all__ = ["LogConfig", "Route", "ini", "read"]
 
 _OURS_SERVER: Final = frozenset({"asgi_arbiter", "asgi_arbiter.arbiter", "asgi_arbiter.worker"})
+from .records import Record
 _OURS_ACCESS: Final = frozenset({"asgi_arbiter", "asgi_arbiter.access"})
 _SERVER_OF: Final = (
     (frozenset({"uvicorn", "uvicorn.error"}), "uvicorn.error"),
@@ -72,8 +72,7 @@ class Route(Enum):
     """To a logger of uvicorn or gunicorn."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogConfig:
+class LogConfig(Record):
     """A logging configuration that was read and can be applied."""
 
     source: str

@@ -17,7 +17,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from . import logconfig, sinks
@@ -28,6 +27,7 @@ from .loghandlers import HandOver, Identify, SinkHandler, Steady, reopen_file_ha
 
 if TYPE_CHECKING:
     from .settings import Config
+from .records import Record, made
 
 __all__ = [
     "ACCESS",
@@ -61,8 +61,7 @@ _LEVELS: Final = {
 logging.addLevelName(TRACE, "TRACE")
 
 
-@dataclass(frozen=True, slots=True)
-class AccessTarget:
+class AccessTarget(Record):
     """Where access lines go."""
 
     logger: logging.Logger
@@ -73,11 +72,10 @@ class AccessTarget:
     """Gives the beginning of a line; None if only the logger may be used."""
 
 
-@dataclass(slots=True)
-class _State:
+class _State(Record, frozen=False):
     configured: bool = False
-    identity: Identity = field(default_factory=lambda: Identity(""))
-    open: dict[str, tuple[object, sinks.Sink]] = field(default_factory=dict)
+    identity: Identity = made(lambda: Identity(""))
+    open: dict[str, tuple[object, sinks.Sink]] = made(dict)
     captured: bool = False
     server: sinks.Sink | None = None
     access: AccessTarget | None = None

@@ -9,17 +9,16 @@ Nothing is written and nothing is served; a Python settings file is executed, as
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from .cli import flags, parse
 from .errors import ConfigError
 from .layers import Given, Layer, Origin, command_line_layer
+from .records import Record, made, replace
 from .rules import WORKER_CLASSES, WSGI_CLASSES
 from .schema import Kind
 from .settings import Config, defaults, options
@@ -45,23 +44,21 @@ _MADE = {"bind", "http", "loop"}
 """Settings that may follow from others which we do not print; what follows from printed ones follows again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Record):
     """The text of the file, and the settings to which it loads."""
 
     text: str
     config: Config
 
 
-@dataclass(slots=True)
-class _Move:
+class _Move(Record, frozen=False):
     """What is being moved: where from, its layers (the weakest first), and what there is to say about it."""
 
     program: str
     words: Sequence[str]
     directory: Path
-    layers: list[Layer] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    layers: list[Layer] = made(list)
+    notes: list[str] = made(list)
     is_file_only: bool = False
 
     def given(self, name: str) -> Given | None:
@@ -91,7 +88,7 @@ def migrate(words: Sequence[str], directory: str = "") -> Migration:
         _hooks(move)
     loaded = assemble(move.layers, Invocation(directory=str(move.directory)))
     lost = {name: defaults()[name] for name, option in options().items() if option.inert}
-    config = dataclasses.replace(loaded.config, **{**lost, "worker_class": ""})
+    config = replace(loaded.config, **{**lost, "worker_class": ""})
     return Migration("\n".join(_lines(move, loaded, config)) + "\n", config)
 
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from .address import AddressKind
+from .records import Record
 from .settings import Config
 
 __all__ = ["RULES", "WORKER_CLASSES", "WSGI_CLASSES", "Complaint", "check", "wants_h11"]
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(Record):
     """What is wrong, about which settings, and whether the program can start all the same."""
 
     about: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a setting is: its metadata, and the field specifier that attaches the metadata to a dataclass field.
+"""What a setting is: its metadata, and ``setting()``, which declares a field of ``Config`` with them.
 
 Rules: nothing here knows a particular setting, reads a file or converts a value. The table is ``settings.py``; all that
 can be said about a setting is said there once, and everything else (command line, variables, manual, example, schema)
@@ -8,11 +8,12 @@ is derived from the ``Option`` of each field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field
 from enum import Enum
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-__all__ = ["Kind", "Option", "Reach", "option_of", "section_slug", "setting"]
+from .records import Default, Record
+
+__all__ = ["Kind", "Option", "Reach", "Setting", "section_slug", "setting"]
 
 T = TypeVar("T")
 
@@ -54,9 +55,8 @@ class Kind(Enum):
     BINDS = "a list of addresses"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """Everything about a setting but its name, type and default, which are the dataclass field's own."""
+class Option(Record):
+    """Everything about a setting but its name, type and default, which are the field's own."""
 
     kind: Kind
     section: str
@@ -121,6 +121,16 @@ class Option:
         return self.kind in {Kind.FLAG, Kind.MAYBE}
 
 
+class Setting(Default):
+    """A field of ``Config``, as its class has it: the default and the rest."""
+
+    __slots__ = ("option",)
+
+    def __init__(self, default: object, option: Option) -> None:
+        super().__init__(lambda: default)
+        self.option = option
+
+
 def setting(
     default: T,
     *,
@@ -148,8 +158,8 @@ def setting(
     negatable: bool = True,
     since: str = "0.1",
 ) -> T:
-    """Declare a field of ``Config``. The result is a dataclass field; it is typed as the default so that type
-    checkers see ``Config().workers`` as ``int``."""
+    """Declare a field of ``Config``. The result is a ``Setting``; it is typed as the default so that type checkers see
+    ``Config().workers`` as ``int``."""
     option = Option(
         kind=kind,
         section=section,
@@ -175,12 +185,7 @@ def setting(
         negatable=negatable,
         since=since,
     )
-    return field(default=default, metadata={"option": option})
-
-
-def option_of(entry: Field[Any]) -> Option:
-    """The metadata of a dataclass field made by ``setting``."""
-    return cast(Option, entry.metadata["option"])
+    return cast(T, Setting(default, option))
 
 
 def section_slug(section: str) -> str:

@@ -8,13 +8,12 @@ warning; it is never quietly ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import Field, dataclass, fields
 from functools import cache
 from typing import Any
 
 from .address import Address
-from .schema import Kind, Option, Reach, option_of, setting
+from .records import Record, defaults_of
+from .schema import Kind, Option, Reach, setting
 from .written import toml_value
 
 __all__ = ["ADDRESS_PARTS", "Config", "defaults", "names", "options"]
@@ -47,8 +46,7 @@ _WSGI_UPLOAD = "request bodies are handed to the application as they arrive and 
 _PASTE = "Paste configuration files are not read; name the application as module:attribute"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Record, kw_only=True):
     """What is wanted: every setting with its value. Made by ``load``, which checks values and the rules between them;
     made by hand (``Config(workers=2)``) the values are taken as they are."""
 
@@ -1636,16 +1634,10 @@ class Config:
         return rows
 
 
-def _entries() -> Iterator[tuple[str, Option]]:
-    entry: Field[Any]
-    for entry in fields(Config):
-        yield entry.name, option_of(entry)
-
-
 @cache
 def options() -> dict[str, Option]:
     """The metadata of every setting by its name, in the order of the manual."""
-    return dict(_entries())
+    return {name: entry.option for name, entry in defaults_of(Config).items()}
 
 
 ADDRESS_PARTS = ("host", "port", "uds", "fd")
@@ -1661,4 +1653,4 @@ def names() -> dict[str, str]:
 @cache
 def defaults() -> dict[str, Any]:
     """Every setting's default."""
-    return {entry.name: entry.default for entry in fields(Config)}
+    return {name: entry.make() for name, entry in defaults_of(Config).items()}

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +33,14 @@ from .layers import (
     toml_layer,
     uvicorn_layer,
 )
+from .records import Record, made
 from .rules import Complaint, check
 from .settings import ADDRESS_PARTS, Config, defaults, options
 
 __all__ = ["Invocation", "Loaded", "Source", "assemble", "configure", "load"]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Record):
     """Where a value came from; ``str()`` is for people."""
 
     origin: Origin
@@ -54,21 +53,19 @@ class Source:
 _DEFAULT = Source(Origin.DEFAULT)
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(Record):
     """How the program was started: plain data, all that a reload needs to load again."""
 
-    command_line: Mapping[str, Given] = field(default_factory=dict)
+    command_line: Mapping[str, Given] = made(dict)
     config_file: str = ""
     """``-c``; empty looks for a file by its usual names."""
     directory: str = ""
     """The current directory of the start, absolute: relative names of settings files are meant from there."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = made(dict)
     """The variables that can matter here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Record):
     """A checked ``Config`` and the story of its values."""
 
     config: Config

@@ -8,7 +8,8 @@ none left the connection is simply not compressed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from asgi_arbiter.config.records import Record
 
 __all__ = ["COMPRESS_FROM", "MEMORY_LEVEL", "Deflate", "MalformedExtensions", "negotiate", "parse_extensions"]
 
@@ -29,8 +30,7 @@ class MalformedExtensions(ValueError):
     """``Sec-WebSocket-Extensions`` does not follow its grammar (RFC 6455 section 9.1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deflate:
+class Deflate(Record):
     """What was agreed on."""
 
     server_no_context_takeover: bool = False

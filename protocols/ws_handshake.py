@@ -11,8 +11,9 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from asgi_arbiter.config.records import Record
 
 from .errors import MisusedByApplication
 from .response import encode_fields
@@ -47,8 +48,7 @@ class HandshakeRefused(Exception):
         self.headers = headers
 
 
-@dataclass(frozen=True, slots=True)
-class Handshake:
+class Handshake(Record):
     """A handshake that may be accepted."""
 
     accept: bytes

@@ -11,8 +11,9 @@ and does it. Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from asgi_arbiter.config.records import Record
 
 __all__ = ["Drain", "DrainOrder", "DrainPhase", "DrainReport"]
 
@@ -49,8 +50,7 @@ class DrainOrder(Enum):
     """Nothing is left."""
 
 
-@dataclass(frozen=True, slots=True)
-class DrainReport:
+class DrainReport(Record):
     """How the leaving went, as ``Server.serve`` returns it."""
 
     reason: str

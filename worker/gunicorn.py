@@ -28,7 +28,6 @@ is about the process.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import faulthandler
 import gc
 import os
@@ -46,6 +45,7 @@ from gunicorn.workers.base import Worker
 
 from asgi_arbiter.config.address import Address
 from asgi_arbiter.config.errors import ArbiterError, LifespanFailed
+from asgi_arbiter.config.records import replace
 
 from . import loops
 from .evidence import tasks_and_requests
@@ -170,7 +170,7 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
         try:
             self.wsgi = self.app.wsgi()
-            self.asgi = load_application(dataclasses.replace(self.config, app=self.wsgi))
+            self.asgi = load_application(replace(self.config, app=self.wsgi))
         except SyntaxError as error:
             if not self.cfg.reload:
                 raise

@@ -15,10 +15,10 @@ gunicorn owns its own settings (addresses, number of workers, user, files); a wo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from asgi_arbiter.config import Config
+from asgi_arbiter.config.records import Record
 from asgi_arbiter.config.settings import names
 from asgi_arbiter.config.sources import configure
 
@@ -60,8 +60,7 @@ _RESERVE: Final = 4.0
 lifespan shutdown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
+class Translation(Record):
     """Our settings, and what there is to say about gunicorn's."""
 
     config: Config

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from asgi_arbiter.config.records import Record, made
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
@@ -20,25 +21,23 @@ __all__ = ["ArbiterView", "Hooks", "WorkerView"]
 log = logging.getLogger("asgi_arbiter.worker")
 
 
-@dataclass(slots=True)
-class ArbiterView:
+class ArbiterView(Record, frozen=False):
     """What a hook in a worker sees of the arbiter (gunicorn's ``server`` argument)."""
 
     pid: int
     cfg: Config
-    log: logging.Logger = field(default_factory=lambda: logging.getLogger("asgi_arbiter.worker"))
+    log: logging.Logger = made(lambda: logging.getLogger("asgi_arbiter.worker"))
 
 
-@dataclass(slots=True)
-class WorkerView:
+class WorkerView(Record, frozen=False):
     """What a hook sees of the worker (gunicorn's ``worker`` argument)."""
 
     number: int
     generation: int
     ppid: int
     cfg: Config
-    pid: int = field(default_factory=os.getpid)
-    log: logging.Logger = field(default_factory=lambda: logging.getLogger("asgi_arbiter.worker"))
+    pid: int = made(os.getpid)
+    log: logging.Logger = made(lambda: logging.getLogger("asgi_arbiter.worker"))
     nr: int = 0
     """gunicorn's name for the number of requests so far; counted only where ``pre_request`` or ``post_request`` is set."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from asgi_arbiter.config.records import Record
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "memory_in_use", "resident_memory"]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Record):
     """The limits of one worker with their jitter added. 0 is no limit."""
 
     requests: int = 0

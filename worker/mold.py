@@ -22,11 +22,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from asgi_arbiter.config.errors import ArbiterError, ExitCode
+from asgi_arbiter.config.records import Record, replace
 
 from . import process
 from .hooks import Hooks
@@ -44,8 +44,7 @@ Breed = Callable[[Callable[[], int]], None]
 """Makes a child of the arbiter that does what it is given and ends with what that returns. Raises ``OSError``."""
 
 
-@dataclass(frozen=True, slots=True)
-class MoldSpec:
+class MoldSpec(Record):
     """What the arbiter hands to a mold at its birth."""
 
     worker: WorkerSpec

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from asgi_arbiter.config.records import Record
 
 from .pulse import Pulse, PulsePhase
 
@@ -41,8 +42,7 @@ _PULSE_PHASES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSnapshot:
+class ServerSnapshot(Record):
     """The server at one moment; the argument of a beat."""
 
     phase: ServerPhase

@@ -7,10 +7,10 @@ is why everything that a change on the disk could break happens here.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asgi_arbiter.config.errors import InvalidSetting
+from asgi_arbiter.config.records import Record
 
 if TYPE_CHECKING:
     import ssl
@@ -24,8 +24,7 @@ _NOT_FOR_APPLICATIONS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LIST
 """What systemd told the arbiter; a program that the application starts must not take it for itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Record):
     """What a mold has done for its workers."""
 
     app: ASGIApplication

@@ -9,11 +9,11 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asgi_arbiter.config import logs
 from asgi_arbiter.config.errors import InvalidSetting
+from asgi_arbiter.config.records import Record
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Identity", "drop", "share_logs", "wanted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Record):
     """Who to become."""
 
     uid: int

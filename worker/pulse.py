@@ -16,8 +16,9 @@ from __future__ import annotations
 import mmap
 import struct
 import time
-from dataclasses import dataclass
 from enum import IntEnum
+
+from asgi_arbiter.config.records import Record
 
 __all__ = ["Pulse", "PulseBoard", "PulsePhase", "PulseReading"]
 
@@ -41,8 +42,7 @@ class PulsePhase(IntEnum):
     """Drained; the lifespan shutdown of the application runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class PulseReading:
+class PulseReading(Record):
     """One beat, as read."""
 
     sequence: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import shlex
@@ -16,6 +15,7 @@ import pytest
 from asgi_arbiter.config import Config, load
 from asgi_arbiter.config.cli import parse
 from asgi_arbiter.config.migrate import migrate
+from asgi_arbiter.config.records import replace
 
 from .server_process import EXAMPLES, PATIENCE, SCRIPT, ServerProcess, clean_environment, run
 
@@ -80,7 +80,7 @@ def meant(line: str, folder: Path = Path("/")) -> Config:
     """The settings that our own command line makes, without an environment and but for the superfluous class."""
     cut = parse(words(line))
     config = load(cut.values, config_file=cut.config_file, environment={}, directory=folder).config
-    return dataclasses.replace(config, worker_class="")
+    return replace(config, worker_class="")
 
 
 def gunicorn_file(folder: Path, line: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import os
@@ -21,6 +20,7 @@ from asgi_arbiter.arbiter.policy import Rules, board_slots
 from asgi_arbiter.arbiter.signals import Order
 from asgi_arbiter.arbiter.states import LEAVING, TESTING, GenerationState, MoldState, Phase, Reason, Tenure, WorkerState
 from asgi_arbiter.arbiter.turn import turn
+from asgi_arbiter.config.records import replace
 from tests.sim.kernel import HEALTHY, SOUND, Ancestor, Cast, Heir, Life, SimKernel
 
 _ONCE = (Signals.SIGTERM, Signals.SIGQUIT, Signals.SIGABRT, Signals.SIGKILL)
@@ -381,7 +381,7 @@ def test_candidates_that_die_soon_after_ready_are_rejected_at_the_first_death_wi
     rules: Rules, crash: float, boot: float
 ) -> None:
     """A fleet of one without a settle time is replaced at READY, as its operator has asked; so not that one."""
-    rules = dataclasses.replace(rules, workers=max(2, rules.workers), max_restarts=10)
+    rules = replace(rules, workers=max(2, rules.workers), max_restarts=10)
     good, bad = [HEALTHY] * rules.workers, Life(boot=boot, crash=crash)
     kernel = SimKernel(
         itertools.chain(good, itertools.repeat(bad, 1 + rules.reload_surge), itertools.repeat(HEALTHY)),

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 
 import pytest
 
 from asgi_arbiter.arbiter import actions
+from asgi_arbiter.config.records import Record
 
 ORDERS = typing.get_args(actions.Action)
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: order.__name__)
 def test_an_order_is_frozen_and_explained(order: type) -> None:
-    assert dataclasses.is_dataclass(order)
-    assert order.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert issubclass(order, Record)
+    assert order.__setattr__ is Record.__setattr__
     assert order.__doc__ and not order.__doc__.startswith(f"{order.__name__}(")
 
 

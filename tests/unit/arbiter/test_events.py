@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 
 import pytest
 
 from asgi_arbiter.arbiter import children, events, hearing, molding, reloading, stopping, succession, supervision
+from asgi_arbiter.config.records import Record
 
 MODULES = (supervision, hearing, molding, reloading, stopping, succession, children)
 FACTS = [getattr(events, name) for name in events.__all__ if name != "Event"]
@@ -15,8 +15,8 @@ FACTS = [getattr(events, name) for name in events.__all__ if name != "Event"]
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.__name__)
 def test_a_fact_is_frozen_and_explained(fact: type) -> None:
-    assert dataclasses.is_dataclass(fact)
-    assert fact.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert issubclass(fact, Record)
+    assert fact.__setattr__ is Record.__setattr__
     assert fact.__doc__ and not fact.__doc__.startswith(f"{fact.__name__}(")
 
 

@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from asgi_arbiter.arbiter.handover import Inheritance
 from asgi_arbiter.arbiter.listeners import ListenerSet, activated, urls
 from asgi_arbiter.config import Address, Config
 from asgi_arbiter.config.errors import BindError
+from asgi_arbiter.config.records import replace
 
 
 class FakeListener:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import pytest
 
 from asgi_arbiter.arbiter.policy import (
@@ -16,13 +14,14 @@ from asgi_arbiter.arbiter.policy import (
     look_interval,
 )
 from asgi_arbiter.config import Config
+from asgi_arbiter.config.records import as_dict, replace
 
 
 def test_rules_take_the_settings_of_the_same_names() -> None:
     config = Config(workers=3, timeout=7.0, settle_time=2.5, max_restarts=4)
     rules = Rules.from_config(config)
-    for entry in fields(Rules):
-        assert getattr(rules, entry.name) == getattr(config, entry.name), entry.name
+    for name, value in as_dict(rules).items():
+        assert value == getattr(config, name), name
 
 
 def test_the_defaults_are_those_of_the_settings() -> None:

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from asgi_arbiter.config.records import Record, defaults_of
+from asgi_arbiter.config.schema import Kind, Reach, section_slug, setting
 
-from asgi_arbiter.config.schema import Kind, Reach, option_of, section_slug, setting
 
-
-@dataclass(frozen=True)
-class Small:
+class Small(Record):
     width: int = setting(
         3,
         kind=Kind.COUNT,
@@ -21,7 +19,7 @@ class Small:
     quiet: bool = setting(False, kind=Kind.FLAG, section="Odd Things", flags=("--no-noise",), help="Be quiet.")
 
 
-WIDTH, PAUSE, QUIET = (option_of(entry) for entry in fields(Small))
+WIDTH, PAUSE, QUIET = (entry.option for entry in defaults_of(Small).values())
 
 
 def test_a_field_has_its_default_and_its_metadata() -> None:
