@@ -2,13 +2,16 @@
 
 Trust is decided once per connection from its peer address; a connection from a Unix socket is trusted when ``unix:`` or
 ``*`` is listed. In a list of hops the rightmost one that is not itself trusted is the client: everything left of it
-was written by somebody we do not know.
+was written by somebody we do not know. A hop that is no address (``unknown``, ``_hidden``, anything malformed) ends the
+walk too, unless it is listed as trusted: then nobody can say who the client is, and ASGI's ``client`` is None. The
+address of the proxy would be wrong, and would give a stranger whatever is granted to the proxy.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from .scheme_headers import SchemeHeaders
@@ -17,6 +20,8 @@ __all__ = ["Trust", "apply_forwarding"]
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _CACHE_LIMIT: Final = 1024
+_LONGEST: Final = 64
+"""Characters of an address with a zone, and some. What is longer is not remembered: it may be anything."""
 
 
 class Trust:
@@ -52,6 +57,8 @@ class Trust:
             return "unix" in self._literals
         answer = self._known.get(host)
         if answer is None:
+            if len(host) > _LONGEST:
+                return host in self._literals
             if len(self._known) >= _CACHE_LIMIT:
                 self._known.clear()
             answer = self._known[host] = self._decide(host)
@@ -82,10 +89,10 @@ def apply_forwarding(scope: dict[str, Any], trust: Trust) -> None:
     proto = trust.schemes.claimed(values)
     if not hops and not proto and b"forwarded" in values:
         hops, proto, host = _from_forwarded(values[b"forwarded"], trust)
-    if hops:
-        client = _client(hops, trust)
-        if client is not None:
-            scope["client"] = client
+    hop = _told_last(hops, trust)
+    if hop:
+        peer, port = _split_port(hop)
+        scope["client"] = (peer, port) if len(peer) <= _LONGEST and _is_address(peer) else None
     if proto in _SCHEMES:
         scope["scheme"] = _SCHEMES[proto] if scope["type"] == "http" else _WEBSOCKET_SCHEMES[proto]
     _apply_host(scope, host, values.get(b"x-forwarded-port", b""))
@@ -116,37 +123,50 @@ def _from_x_forwarded(values: dict[bytes, bytes]) -> tuple[list[str], str]:
 
 
 def _from_forwarded(value: bytes, trust: Trust) -> tuple[list[str], str, str]:
-    """RFC 7239 section 4: elements by comma, pairs by semicolon; the element of the client's own hop counts."""
+    """RFC 7239 section 4: elements by comma, pairs by semicolon; the element of the client's own hop counts. Commas are
+    not looked for quotes around them: a client that opens a quotation must not swallow what the proxy appends."""
     elements: list[dict[str, str]] = []
     for text in value.decode("latin-1").split(","):
-        pairs = (pair.partition("=") for pair in text.split(";"))
-        elements.append({name.strip().lower(): item.strip().strip('"') for name, _, item in pairs})
-    hops = [element["for"] for element in elements if element.get("for")]
-    chosen = elements[-1]
-    for element in reversed(elements):
-        chosen = element
-        if not trust.covers(_split_port(element.get("for", ""))[0]):
-            break
+        if text.strip():
+            pairs = (pair.partition("=") for pair in text.split(";"))
+            elements.append({name.strip().lower(): item.strip().strip('"') for name, _, item in pairs})
+    if not elements:
+        return [], "", ""
+    hops = [element.get("for", "") for element in elements]
+    chosen = elements[_clients_hop(hops, trust)]
     return hops, chosen.get("proto", "").lower(), chosen.get("host", "")
 
 
-def _client(hops: list[str], trust: Trust) -> tuple[str, int] | None:
-    """The rightmost hop that is not trusted, or the leftmost if all are."""
-    for hop in reversed(hops):
-        host, port = _split_port(hop)
-        if not trust.covers(host):
-            return (host, port) if host else None
-    if trust.everybody or hops:
-        host, port = _split_port(hops[0])
-        return (host, port) if host else None
-    return None
+def _clients_hop(hops: Sequence[str], trust: Trust) -> int:
+    """The index of the rightmost hop that is not trusted, or of the leftmost if all are."""
+    for index in range(len(hops) - 1, 0, -1):
+        if not trust.covers(_split_port(hops[index])[0]):
+            return index
+    return 0
+
+
+def _told_last(hops: Sequence[str], trust: Trust) -> str:
+    """What is said of the client. Empty if nothing is: where a proxy is silent, the one before it is as far as we see."""
+    if not hops:
+        return ""
+    index = _clients_hop(hops, trust)
+    return hops[index] or "".join(hops[index + 1 : index + 2])
+
+
+@lru_cache(_CACHE_LIMIT)
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _split_port(hop: str) -> tuple[str, int]:
     """``1.2.3.4``, ``1.2.3.4:80``, ``::1``, ``[::1]:80`` or a name, as host and port (0 when there is none)."""
     if hop.startswith("["):
-        host, _, rest = hop[1:].partition("]")
-        return host, _port(rest.removeprefix(":"))
+        host, closed, rest = hop[1:].partition("]")
+        return (host, _port(rest.removeprefix(":"))) if closed and rest[:1] in ("", ":") else (hop, 0)
     if hop.count(":") == 1:
         host, _, rest = hop.partition(":")
         return host, _port(rest)
@@ -154,7 +174,7 @@ def _split_port(hop: str) -> tuple[str, int]:
 
 
 def _port(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and int(text) < 65536 else 0
+    return int(text) if len(text) <= 5 and text.isascii() and text.isdigit() and int(text) < 65536 else 0
 
 
 def _apply_host(scope: dict[str, Any], host: str, port: str | bytes) -> None:

@@ -60,12 +60,36 @@ def seen(*fields: str, peer: Any = ("127.0.0.1", 50000), target: str = "/p?q", *
         ("2001:db8::1", ("2001:db8::1", 0)),
         ("[2001:db8::1]:567", ("2001:db8::1", 567)),
         ("1.2.3.4:99999999", ("1.2.3.4", 0)),
+        ("1.2.3.4:" + "9" * 5000, ("1.2.3.4", 0)),
+        ("1.2.3.4:_port", ("1.2.3.4", 0)),
         ("", ("127.0.0.1", 50000)),
         (" , ", ("127.0.0.1", 50000)),
+        (", 1.2.3.4, , 127.0.0.1,", ("1.2.3.4", 0)),
     ],
 )
 def test_the_client_is_the_rightmost_hop_that_is_not_trusted(value: str, client: tuple[str, int]) -> None:
     assert seen(f"X-Forwarded-For: {value}")["client"] == client
+
+
+@pytest.mark.parametrize(
+    "hop",
+    ["unknown", "_hidden", "unix:", "a.name", "1.2.3.4.5", "[::1", "1.2.3.4 5.6.7.8", "::1]:80", "[::1]80", "1" * 9000],
+)
+@pytest.mark.parametrize("around", ["{}", "6.6.6.6, {}", "6.6.6.6, {}, 127.0.0.1"])
+def test_a_hop_that_is_no_address_is_nobody_we_know(hop: str, around: str) -> None:
+    assert seen(f"X-Forwarded-For: {around.format(hop)}")["client"] is None
+
+
+@pytest.mark.parametrize("hop", ["_edge", "unix:", "a.name"])
+def test_a_name_that_is_listed_is_a_trusted_hop(hop: str) -> None:
+    trusted = ("127.0.0.1", hop)
+    assert seen(f"X-Forwarded-For: 6.6.6.6, 1.2.3.4, {hop}", forwarded_allow_ips=trusted)["client"] == ("1.2.3.4", 0)
+    assert seen(f"X-Forwarded-For: {hop}", forwarded_allow_ips=trusted)["client"] is None
+
+
+@pytest.mark.parametrize(("value", "client"), [("1.2.3.4, 5.6.7.8", ("1.2.3.4", 0)), ("unknown, 5.6.7.8", None)])
+def test_where_everybody_is_trusted_the_leftmost_is_the_client(value: str, client: tuple[str, int] | None) -> None:
+    assert seen(f"X-Forwarded-For: {value}", forwarded_allow_ips=("*",))["client"] == client
 
 
 def test_two_fields_are_one_list() -> None:
@@ -111,7 +135,14 @@ def test_host_port_and_prefix_are_the_clients() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["X-Forwarded-Host: a b", "X-Forwarded-Host: a/b", "X-Forwarded-Prefix: api", "X-Forwarded-Prefix: /%41"]
+    "field",
+    [
+        "X-Forwarded-Port: " + "9" * 5000,
+        "X-Forwarded-Host: a b",
+        "X-Forwarded-Host: a/b",
+        "X-Forwarded-Prefix: api",
+        "X-Forwarded-Prefix: /%41",
+    ],
 )
 def test_malformed_values_are_ignored(field: str) -> None:
     scope = seen(field)
@@ -128,6 +159,16 @@ def test_malformed_values_are_ignored(field: str) -> None:
         ("for=1.2.3.4;proto=https, for=127.0.0.1;proto=http", ("1.2.3.4", 0), "https"),
         ("proto=https", ("127.0.0.1", 50000), "https"),
         ("nonsense", ("127.0.0.1", 50000), "http"),
+        (", ,", ("127.0.0.1", 50000), "http"),
+        ("for=1.2.3.4;proto=https, ,", ("1.2.3.4", 0), "https"),
+        ("for=unknown;proto=https", None, "https"),
+        ("for=6.6.6.6, for=_hidden, for=127.0.0.1", None, "http"),
+        ('for="_hidden:_port"', None, "http"),
+        ('for="1.2.3.4:_port"', ("1.2.3.4", 0), "http"),
+        ('for="6.6.6.6, for=1.2.3.4', ("1.2.3.4", 0), "http"),
+        # A proxy that does not say who came to it: what is left of its element is no evidence.
+        ("for=6.6.6.6, proto=https", ("127.0.0.1", 50000), "https"),
+        ("for=6.6.6.6, proto=https, for=::1", ("::1", 0), "https"),
     ],
 )
 def test_rfc_7239_is_understood(value: str, client: tuple[str, int], scheme: str) -> None:
