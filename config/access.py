@@ -10,7 +10,8 @@ rules:
 
 * The short way: as long as nobody but us listens, the line is put together here and given to the sink, and no
   ``LogRecord`` is made. As soon as somebody does (a logging configuration, a handler or a filter that the application
-  added to ``asgi_arbiter.access`` or ``uvicorn.access``), records are made, for them and for us.
+  added to ``asgi_arbiter.access`` or ``uvicorn.access``, another formatter for our handler), records are made, for them
+  and for us.
 * A record's ``args`` are uvicorn's five (client, method, path with query, HTTP version, status), so that uvicorn's
   ``AccessFormatter`` and filters written for it work; its message is our line; the other values are attributes.
 * Nothing that a client sends can forge a line, close a quote or reach the terminal.
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 from . import logs
 from .atoms import compile_format
 from .logformat import JsonFormatter, TextFormatter, dump, local_stamp, quote, utc_stamp
-from .loghandlers import Identify, SinkHandler
+from .loghandlers import Identify
 
 if TYPE_CHECKING:
     from .settings import Config
@@ -80,32 +81,31 @@ class AccessLog:
         form = compile_format(config.access_log_format) if config.access_log_format else None
         self._message = form or _summary
         self._line = _line_maker(target.formatter, form)
-        # These lists are the loggers' own, so that a filter or handler that is added later is seen.
-        self._handlers = self._logger.handlers
-        self._filters = self._logger.filters
-        self._ours = (
-            [handler for handler in self._handlers if isinstance(handler, SinkHandler) and handler.sink is self._sink],
-            [filter for filter in self._filters if isinstance(filter, Identify)],
-        )
+        self._own = target.handler
+        self._formatter = _RecordFormatter()
+        if self._own is not None and self._own.formatter is target.formatter:  # else the application has set one
+            self._own.setFormatter(self._formatter)
+        # As the loggers are while nobody but us listens.
+        self._alone = [target.handler], [filter for filter in self._logger.filters if isinstance(filter, Identify)]
         self._uvicorn = logging.getLogger("uvicorn.access")
-        self._uvicorn_handlers = self._uvicorn.handlers
-        self._uvicorn_filters = self._uvicorn.filters
+        self._is_lent = target.is_lent
+        self._lent = [target.handler] if target.is_lent else []
         self.enabled: bool = config.access_log and self._logger.isEnabledFor(logging.INFO)
         """Whether records are wanted at all; the caller need not make them otherwise."""
-        for ours in self._ours[0]:
-            ours.setFormatter(_RecordFormatter())
 
     def __call__(self, record: AccessRecord) -> None:
         """Write one record."""
-        uvicorn = self._uvicorn
+        own, logger, uvicorn = self._own, self._logger, self._uvicorn
         if (
             self._sink is None
-            or self._uvicorn_filters
-            or self._uvicorn_handlers
+            or own is None
+            or own.formatter is not self._formatter
+            or uvicorn.handlers != self._lent
+            or uvicorn.filters
             or uvicorn.level > logging.INFO
             or uvicorn.disabled
-            or self._handlers != self._ours[0]
-            or self._filters != self._ours[1]
+            or logger.handlers != self._alone[0]
+            or logger.filters != self._alone[1]
         ):
             self._by_record(record)
         else:
@@ -122,10 +122,21 @@ class AccessLog:
                 return
             if isinstance(verdict, logging.LogRecord):  # Python 3.12: a filter may answer with another record
                 entry = verdict
-            for handler in self._uvicorn_handlers:
-                if handler.level <= logging.INFO:
-                    handler.handle(entry)
+            self._tell_uvicorns(entry)
         self._logger.handle(entry)
+
+    def _tell_uvicorns(self, entry: logging.LogRecord) -> None:
+        """Give a record to those who listen at uvicorn's access log, ourselves excepted."""
+        uvicorn, own = self._uvicorn, self._own
+        for handler in uvicorn.handlers:
+            if handler is not own and handler.level <= logging.INFO:
+                handler.handle(entry)
+        if not self._is_lent:
+            return
+        if uvicorn.propagate and uvicorn.parent is not None:  # it was off when the logger was set up
+            uvicorn.parent.callHandlers(entry)
+        if own is not None and own not in uvicorn.handlers:  # taken away there, in the third way to silence it
+            self._logger.removeHandler(own)
 
 
 class _LogRecord(logging.LogRecord):

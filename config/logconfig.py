@@ -4,35 +4,41 @@ A file in the form of ``logging.config``: ``.json``, ``.yaml``/``.yml``, anythin
 disabled by an ini file. Where our lines go is decided for the server's log and for the access log alone, by the names
 of the loggers that the file defines; the first that applies:
 
-1. one of ours (``asgi_arbiter``, ``asgi_arbiter.arbiter``, ``.worker``, ``.access``): the file is obeyed;
+1. one of ours (``asgi_arbiter``, ``asgi_arbiter.arbiter``, ``.worker``, ``.access``, and ``asgi_arbiter.error`` for
+   both of ``.arbiter`` and ``.worker``): the file is obeyed;
 2. those of uvicorn (``uvicorn``, ``uvicorn.error``, ``uvicorn.access``) or of gunicorn (``gunicorn.error``,
    ``gunicorn.access``): our records are handed to them, so that a file written for one of these servers serves;
 3. the root logger: our records go up to it;
 4. none of these: our own handlers stay.
 
-The file is read once by the process that starts; children made by fork apply what their parent read, so that a file
+A file may name uvicorn's formatters (``uvicorn.logging.AccessFormatter``); ours are taken for them where uvicorn is not
+installed. The file is read once by the process that starts; children made by fork apply what their parent read, so that a file
 broken by a later edit cannot keep a worker from being replaced. A reload reads it again.
 """
 
 from __future__ import annotations
 
 import configparser
+import importlib.util
 import io
 import json
 import logging
 import logging.config
 import os
+import re
 from collections.abc import Mapping
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final
 
 from .errors import InvalidSetting, MissingExtra, SourceUnreadable
+from .records import Record
 
 __all__ = ["LogConfig", "Route", "ini", "read"]
 
-_OURS_SERVER: Final = frozenset({"asgi_arbiter", "asgi_arbiter.arbiter", "asgi_arbiter.worker"})
-from .records import Record
+_ERROR: Final = "asgi_arbiter.error"
+_PARTS: Final = ("asgi_arbiter.arbiter", "asgi_arbiter.worker")
+_OURS_SERVER: Final = frozenset({"asgi_arbiter", _ERROR, *_PARTS})
 _OURS_ACCESS: Final = frozenset({"asgi_arbiter", "asgi_arbiter.access"})
 _SERVER_OF: Final = (
     (frozenset({"uvicorn", "uvicorn.error"}), "uvicorn.error"),
@@ -42,6 +48,8 @@ _ACCESS_OF: Final = (
     (frozenset({"uvicorn", "uvicorn.access"}), "uvicorn.access"),
     (frozenset({"gunicorn", "gunicorn.access"}), "gunicorn.access"),
 )
+_THEIR_FORMATTERS: Final = "uvicorn.logging."
+_OUR_FORMATTERS: Final = "asgi_arbiter.logging."
 # What a logging configuration can fail with: it evaluates expressions and imports and calls what it names.
 _REJECTIONS: Final = (
     ArithmeticError,
@@ -82,15 +90,18 @@ class LogConfig(Record):
     names: frozenset[str]
     """The loggers that it defines; the root logger is the empty name."""
 
-    def apply(self) -> None:
-        """Configure Python's logging. Raises ``InvalidSetting`` if logging refuses."""
+    def apply(self, *, use_colors: bool | None = None) -> None:
+        """Configure Python's logging. Raises ``InvalidSetting`` if logging refuses.
+
+        ``use_colors`` decides for all formatters that have such an argument, unless it is None.
+        """
         try:
             if isinstance(self.content, str):
                 folder = str(Path(self.source).resolve().parent)
                 defaults = {"__file__": self.source, "here": folder}
                 logging.config.fileConfig(io.StringIO(self.content), defaults, disable_existing_loggers=False)
             else:
-                logging.config.dictConfig(self.content)
+                logging.config.dictConfig(_completed(self.content, use_colors))
         except _REJECTIONS as problem:
             cause = problem.__cause__
             why = f"{_one_line(problem)}: {_one_line(cause)}" if cause else _one_line(problem)
@@ -137,7 +148,10 @@ def read(given: str | Mapping[str, Any] | LogConfig) -> LogConfig:
 
 def ini(text: str, source: str) -> LogConfig:
     """A logging configuration in ini form from its text; ``source`` is its name in messages. Raises as `read` does."""
-    return LogConfig(source, text, _names_in_ini(source, text))
+    names = _names_in_ini(source, text)
+    if not _has_uvicorn():
+        text = re.sub(rf"(?m)^(class\s*[=:]\s*){re.escape(_THEIR_FORMATTERS)}", rf"\g<1>{_OUR_FORMATTERS}", text)
+    return LogConfig(source, text, names)
 
 
 def _read_file(path: str) -> LogConfig:
@@ -177,6 +191,31 @@ def _parse_yaml(path: str, text: str) -> object:
         return yaml.safe_load(text)
     except yaml.YAMLError as problem:
         raise SourceUnreadable(f"log_config: {path} is not valid YAML: {_one_line(problem)}") from problem
+
+
+def _completed(content: Mapping[str, Any], use_colors: bool | None) -> dict[str, Any]:
+    """The dictionary with what ``logging`` does not know by itself put in. A copy, where something changes."""
+    done = dict(content)
+    if isinstance(formatters := done.get("formatters"), Mapping):
+        done["formatters"] = {name: _completed_formatter(each, use_colors) for name, each in formatters.items()}
+    if isinstance(loggers := done.get("loggers"), Mapping) and _ERROR in loggers:
+        done["loggers"] = {**dict.fromkeys(_PARTS, loggers[_ERROR]), **loggers}
+    return done
+
+
+def _completed_formatter(formatter: object, use_colors: bool | None) -> object:
+    if not isinstance(formatter, Mapping) or not isinstance(made_by := formatter.get("()"), str):
+        return formatter
+    done = dict(formatter)
+    if made_by.startswith(_THEIR_FORMATTERS) and not _has_uvicorn():
+        done["()"] = _OUR_FORMATTERS + made_by.removeprefix(_THEIR_FORMATTERS)
+    if use_colors is not None and "use_colors" in done:
+        done["use_colors"] = use_colors
+    return done
+
+
+def _has_uvicorn() -> bool:
+    return importlib.util.find_spec("uvicorn") is not None
 
 
 def _names_in(content: Mapping[str, Any]) -> frozenset[str]:

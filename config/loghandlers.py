@@ -6,10 +6,11 @@ Which of them are installed where is decided in ``logs``.
 from __future__ import annotations
 
 import logging
+import sys
 
 from .sinks import Sink
 
-__all__ = ["HandOver", "Identify", "SinkHandler", "Steady", "reopen_file_handlers"]
+__all__ = ["HandOver", "Identify", "Lent", "SinkHandler", "Steady", "reopen_file_handlers"]
 
 
 class Steady(logging.Logger):
@@ -27,6 +28,15 @@ class Steady(logging.Logger):
     @disabled.setter
     def disabled(self, value: bool) -> None:
         pass
+
+
+class Lent(logging.Logger):
+    """A logger of another server with our handlers: as ``Steady``, but an application may disable it itself."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "disabled" and sys._getframe(1).f_globals.get("__name__") == "logging.config":
+            return
+        super().__setattr__(name, value)
 
 
 class SinkHandler(logging.Handler):

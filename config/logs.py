@@ -7,6 +7,9 @@ for each request. The rules:
   number of times: handlers are replaced, not added, and a destination that stays the same stays open.
 * A line is written once. Our loggers do not propagate, unless a logging configuration of the user's takes them over
   (see ``logconfig``).
+* Applications write to the loggers of uvicorn and gunicorn (``uvicorn.error``, ``gunicorn.error``), copy their handlers
+  and change the formatter of the first one (also that of ``uvicorn.access``), since those servers have set them up. So
+  they are lent our handlers, as long as nobody else has set them up.
 * Writing goes through a `Sink`: it does not raise and does not wait. `flush` belongs to whoever beats the time (the
   worker's ticker, the arbiter's turn), so that lines kept for a slow reader are not kept until the next one.
 * A structured line is ``log.info("ready in %d ms", ms, extra={"event": "worker_ready", "took": ms})``.
@@ -23,11 +26,11 @@ from . import logconfig, sinks
 from .errors import InvalidSetting
 from .logconfig import Route
 from .logformat import Identity, JsonFormatter, TextFormatter
-from .loghandlers import HandOver, Identify, SinkHandler, Steady, reopen_file_handlers
+from .loghandlers import HandOver, Identify, Lent, SinkHandler, Steady, reopen_file_handlers
+from .records import Record, made
 
 if TYPE_CHECKING:
     from .settings import Config
-from .records import Record, made
 
 __all__ = [
     "ACCESS",
@@ -50,6 +53,9 @@ TRACE: Final = 5
 """The level below DEBUG, for single messages between server and application."""
 
 _ROOT: Final = "asgi_arbiter"
+_SERVERS: Final = ("uvicorn", "gunicorn.error")
+"""Loggers of other servers' logs; ``uvicorn.error`` and ``uvicorn.asgi`` lead to the first."""
+_ACCESS: Final = "uvicorn.access"
 _LEVELS: Final = {
     "critical": logging.CRITICAL,
     "error": logging.ERROR,
@@ -70,6 +76,10 @@ class AccessTarget(Record):
     """Takes finished lines, the short way; None if only the logger may be used."""
     formatter: TextFormatter | JsonFormatter | None
     """Gives the beginning of a line; None if only the logger may be used."""
+    handler: SinkHandler | None = None
+    """Ours for the sink; None if only the logger may be used."""
+    is_lent: bool = False
+    """Whether ``uvicorn.access`` has the handler too, so that taking it away there silences the log."""
 
 
 class _State(Record, frozen=False):
@@ -102,7 +112,7 @@ def configure(config: Config, *, identity: str) -> None:
     chosen = logconfig.read(given) if isinstance(given, (str, dict, logconfig.LogConfig)) and given else None
     _release()
     if chosen is not None:
-        chosen.apply()
+        chosen.apply(use_colors=config.use_colors)
     server_route, server_name = chosen.server_route() if chosen else (Route.OWN, "")
     access_route, access_name = chosen.access_route() if chosen else (Route.OWN, "")
     _configure_server(config, server_route, server_name)
@@ -152,13 +162,14 @@ def flush(patience: float = 0.0) -> None:
 
 def _release() -> None:
     """Take our handlers off our loggers, and leave those of others where they are."""
-    for name in (_ROOT, ARBITER, WORKER, ACCESS):
+    for name in (_ROOT, ARBITER, WORKER, ACCESS, *_SERVERS, _ACCESS):
         logger = logging.getLogger(name)
-        for handler in list(logger.handlers):
-            if isinstance(handler, (SinkHandler, HandOver)):
-                logger.removeHandler(handler)
-        logger.propagate = True
-        logger.setLevel(logging.NOTSET)
+        found = [handler for handler in logger.handlers if isinstance(handler, (SinkHandler, HandOver))]
+        for handler in found:
+            logger.removeHandler(handler)
+        if found or name.startswith(_ROOT):
+            logger.propagate = True
+            logger.setLevel(logging.NOTSET)
     for name in (ARBITER, WORKER, ACCESS):
         logging.getLogger(name).addFilter(_identify)  # does nothing the second time
 
@@ -185,17 +196,33 @@ def _configure_server(config: Config, route: Route, name: str) -> None:
         sink = _sink("error_logfile", config.error_logfile or "-", 2, config)
         formatter = _formatter(config, sink)
         sink.announce = formatter.announce
-        root.addHandler(SinkHandler(sink, formatter))
+        handler = SinkHandler(sink, formatter)
+        root.addHandler(handler)
+        for other in _SERVERS:
+            _lend(handler, other, level)
         _state.server = sink
         if config.capture_output and sink.path and _state.identity.fields["role"] != "arbiter":
             _capture(sink)
+
+
+def _lend(handler: logging.Handler, name: str, level: int) -> bool:
+    """Set up a logger of another server with our handler, if it is untouched. Whether it was."""
+    logger = logging.getLogger(name)
+    if logger.handlers or logger.level != logging.NOTSET or not logger.propagate:
+        return False
+    if type(logger) is logging.Logger:
+        logger.__class__ = Lent
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False
+    return True
 
 
 def _configure_access(config: Config, route: Route, name: str) -> None:
     logger = logging.getLogger(name or ACCESS)
     _state.access = AccessTarget(logger, None, None)
     level = _LEVELS[config.log_level]
-    if route is Route.OTHER and level > logging.INFO:
+    if route in (Route.OTHER, Route.FILE) and level > logging.INFO:
         logger.setLevel(level)
     if route is Route.FILE and logging.getLogger(_ROOT).handlers:
         logger.propagate = logger.propagate and not logger.handlers  # else the line is in the server's log as well
@@ -210,8 +237,10 @@ def _configure_access(config: Config, route: Route, name: str) -> None:
         sink = _sink("access_logfile", config.access_logfile, 1, config)
         formatter = _formatter(config, sink)
         sink.announce = formatter.announce
-        logger.addHandler(SinkHandler(sink, formatter))
-        _state.access = AccessTarget(logger, sink, formatter)
+        handler = SinkHandler(sink, formatter)
+        logger.addHandler(handler)
+        is_lent = _lend(handler, _ACCESS, logging.INFO)
+        _state.access = AccessTarget(logger, sink, formatter, handler, is_lent)
 
 
 def _formatter(config: Config, sink: sinks.Sink) -> TextFormatter | JsonFormatter:

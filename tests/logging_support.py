@@ -10,7 +10,7 @@ from asgi_arbiter.config import logconfig, logs
 
 __all__ = ["untouched"]
 
-_NAMES = ("asgi_arbiter", logs.ARBITER, logs.WORKER, logs.ACCESS)
+_NAMES = ("asgi_arbiter", logs.ARBITER, logs.WORKER, logs.ACCESS, "uvicorn", "uvicorn.access", "gunicorn.error")
 
 
 @contextlib.contextmanager

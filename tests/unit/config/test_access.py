@@ -17,8 +17,9 @@ import pytest
 
 from asgi_arbiter.config import Config, InvalidSetting, logconfig, logs
 from asgi_arbiter.config.access import AccessLog, AccessRecord
+from asgi_arbiter.config.loglook import AccessFormatter
 
-NAMES = ("asgi_arbiter", logs.ARBITER, logs.WORKER, logs.ACCESS, "uvicorn.access", "uvicorn")
+NAMES = ("asgi_arbiter", logs.ARBITER, logs.WORKER, logs.ACCESS, "uvicorn.access", "uvicorn", "gunicorn.error")
 
 
 @pytest.fixture(autouse=True)
@@ -220,15 +221,58 @@ def test_a_filter_on_uvicorns_logger_still_works(written: Written) -> None:
     assert len(written.path.read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize("how", ["level", "disabled"])
-def test_uvicorns_logger_can_be_silenced_the_usual_ways(written: Written, how: str) -> None:
-    assert written.log.enabled
+@pytest.mark.parametrize("how", ["level", "disabled", "handlers", "clear"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_uvicorns_logger_can_be_silenced_the_usual_ways(written: Written, how: str, when: str) -> None:
     uvicorn = logging.getLogger("uvicorn.access")
+    logs.configure(Config(**written.settings), identity="worker=2 gen=5 pid=8")
+    log = AccessLog(Config(**written.settings)) if when == "after" else None
     if how == "level":
         uvicorn.setLevel(logging.WARNING)
-    else:
+    elif how == "disabled":
         uvicorn.disabled = True
+    elif how == "handlers":
+        uvicorn.handlers = []
+    else:
+        uvicorn.handlers.clear()
+    log = log or AccessLog(Config(**written.settings))
+    log(record())
+    log(record())
+    assert written.path.read_text() == ""
+
+
+def test_uvicorns_handler_can_be_replaced(written: Written) -> None:
+    seen: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = seen.append  # type: ignore[method-assign]
+    assert written.log.enabled
+    logging.getLogger("uvicorn.access").handlers = [handler]
     assert written() == ""
+    assert written() == ""
+    assert [entry.args[1] for entry in seen if isinstance(entry.args, tuple)] == ["GET", "GET"]
+
+
+def test_uvicorns_lines_can_be_sent_up(written: Written) -> None:
+    seen: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = seen.append  # type: ignore[method-assign]
+    assert written.log.enabled
+    uvicorn = logging.getLogger("uvicorn.access")
+    uvicorn.handlers, uvicorn.propagate = [], True
+    logging.getLogger("uvicorn").addHandler(handler)
+    assert written() == ""
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_formatter_of_uvicorns_first_handler_can_be_changed(written: Written, when: str) -> None:
+    logs.configure(Config(**written.settings), identity="worker=2 gen=5 pid=8")
+    log = AccessLog(Config(**written.settings)) if when == "after" else None
+    formatter = AccessFormatter("{levelprefix} : {status_code} {duration:.3f}", style="{", use_colors=False)
+    logging.getLogger("uvicorn.access").handlers[0].setFormatter(formatter)
+    log = log or AccessLog(Config(**written.settings))
+    log(record())
+    assert written.path.read_text() == "INFO:     : 200 OK 0.012\n"
 
 
 def test_a_handler_that_the_application_adds_gets_records_and_so_do_we(written: Written) -> None:

@@ -185,3 +185,17 @@ def test_a_program_may_hold_the_text_of_an_ini_file() -> None:
     assert held.names == {"", "uvicorn.error"}
     with pytest.raises(SourceUnreadable, match=r"^log_config: the given parser has no section \[loggers\]"):
         logconfig.ini("", "the given parser")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_uvicorn_s_formatters_are_ours_where_it_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    monkeypatch.setattr(logconfig, "_has_uvicorn", lambda: is_there)
+    wanted = "uvicorn" if is_there else "asgi_arbiter"
+    content = {"version": 1, "formatters": {"f": {"()": "uvicorn.logging.AccessFormatter"}, "g": {"format": "x"}}}
+    done = logconfig._completed(content, None)
+    assert done["formatters"] == {"f": {"()": f"{wanted}.logging.AccessFormatter"}, "g": {"format": "x"}}
+    text = "[loggers]\nkeys=\n[formatter_f]\nclass = uvicorn.logging.DefaultFormatter\nformat=uvicorn.logging.x\n"
+    held = logconfig.ini(text, "mine")
+    assert held.content == text.replace("class = uvicorn", f"class = {wanted}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asgi_arbiter.config.logformat import Identity, TextFormatter
-from asgi_arbiter.config.loghandlers import HandOver, Identify, SinkHandler, Steady, reopen_file_handlers
+from asgi_arbiter.config.loghandlers import HandOver, Identify, Lent, SinkHandler, Steady, reopen_file_handlers
 from asgi_arbiter.config.sinks import open_path
 
 
@@ -124,3 +124,14 @@ def test_a_hand_over_respects_levels_below_debug(level: int) -> None:
     logger.log(5, "trace")
     other.removeHandler(handler)
     assert len(seen) == (1 if level == 5 else 0)
+
+
+def test_a_lent_logger_can_be_disabled_but_not_by_the_way() -> None:
+    name = "of_test_loghandlers"
+    logger = logging.getLogger(name)
+    logger.__class__ = Lent
+    logging.config.dictConfig({"version": 1})
+    assert not logger.disabled
+    logger.disabled = True
+    assert logger.disabled
+    del logging.root.manager.loggerDict[name]

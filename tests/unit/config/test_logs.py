@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.config
 import os
 import re
 from collections.abc import Iterator
@@ -12,9 +13,18 @@ from typing import Any
 
 import pytest
 
-from asgi_arbiter.config import Config, InvalidSetting, logconfig, logs
+from asgi_arbiter.config import LOGGING_CONFIG, Config, InvalidSetting, logconfig, logs
 
-NAMES = ("asgi_arbiter", logs.ARBITER, logs.WORKER, logs.ACCESS, "uvicorn", "uvicorn.error", "uvicorn.access")
+NAMES = (
+    "asgi_arbiter",
+    logs.ARBITER,
+    logs.WORKER,
+    logs.ACCESS,
+    "uvicorn",
+    "uvicorn.error",
+    "uvicorn.access",
+    "gunicorn.error",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -352,3 +362,100 @@ def test_lines_kept_for_a_slow_reader_are_flushed(tmp_path: Path) -> None:
     assert os.read(reader, 1 << 20)
     assert read <= 1 << 16
     os.close(reader)
+
+
+# Loggers of other servers, which applications use
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "uvicorn.error", "gunicorn.error"])
+def test_what_an_application_writes_to_the_loggers_of_other_servers_is_in_our_log(name: str, capfd: Any) -> None:
+    logs.configure(Config(), identity="worker=2 gen=5 pid=8")
+    logging.getLogger(name).info("hello")
+    logging.getLogger(name).debug("quiet")
+    assert re.fullmatch(r"\S+ \S+ INFO     \[worker=2 gen=5 pid=8\] hello\n", capfd.readouterr().err)
+
+
+def test_an_application_may_take_gunicorn_s_handlers_and_level(capfd: Any) -> None:
+    logs.configure(Config(log_level="debug"), identity="worker=2 gen=5 pid=8")
+    mine, theirs = logging.Logger("mine"), logging.getLogger("gunicorn.error")
+    mine.handlers = theirs.handlers
+    mine.setLevel(theirs.level)
+    mine.debug("hello")
+    assert "hello" in capfd.readouterr().err
+
+
+def test_an_application_may_change_the_formatter_of_the_first_handler(capfd: Any) -> None:
+    logs.configure(Config(), identity="worker=2 gen=5 pid=8")
+    logging.getLogger("uvicorn").handlers[0].setFormatter(logging.Formatter("mine %(message)s"))
+    logging.getLogger(logs.WORKER).info("hello")
+    assert capfd.readouterr().err == "mine hello\n"
+
+
+@pytest.mark.parametrize("touched", ["handler", "level", "propagate"])
+def test_a_logger_that_somebody_has_set_up_is_left_alone(touched: str, capfd: Any) -> None:
+    logger = logging.getLogger("uvicorn")
+    if touched == "handler":
+        logger.addHandler(logging.NullHandler())
+    elif touched == "level":
+        logger.setLevel(logging.ERROR)
+    else:
+        logger.propagate = False
+    before = logger.handlers[:], logger.level, logger.propagate
+    logs.configure(Config(), identity="worker=2 gen=5 pid=8")
+    assert (logger.handlers, logger.level, logger.propagate) == before
+
+
+def test_what_was_lent_is_taken_back(tmp_path: Path, user_log: Path) -> None:
+    logs.configure(Config(), identity="worker=2 gen=5 pid=8")
+    logs.configure(Config(), identity="worker=2 gen=5 pid=8")
+    assert len(logging.getLogger("uvicorn").handlers) == len(logging.getLogger("uvicorn.access").handlers) == 1
+    logs.configure(Config(log_config=dictionary(tmp_path, root={})), identity="worker=2 gen=5 pid=8")
+    for name in ("uvicorn", "uvicorn.access", "gunicorn.error"):
+        logger = logging.getLogger(name)
+        assert (logger.handlers, logger.level, logger.propagate) == ([], logging.NOTSET, True)
+
+
+def test_an_application_s_own_configuration_does_not_silence_them_by_the_way(capfd: Any) -> None:
+    logs.configure(Config(), identity="worker=2 gen=5 pid=8")
+    logging.config.dictConfig({"version": 1})
+    logging.getLogger("uvicorn").info("hello")
+    assert "hello" in capfd.readouterr().err
+    logging.getLogger("uvicorn").disabled = True
+    logging.getLogger("uvicorn").info("quiet")
+    assert capfd.readouterr().err == ""
+
+
+# The look of uvicorn's lines
+
+
+def test_the_dictionary_of_uvicorn_s_shape_has_our_lines(capfd: Any) -> None:
+    wanted = json.loads(json.dumps(LOGGING_CONFIG))
+    wanted["formatters"]["access"]["fmt"] = "%(levelname)s %(client_addr)s"
+    logs.configure(Config(log_config=wanted), identity="worker=2 gen=5 pid=8")
+    logging.getLogger(logs.WORKER).info("ready")
+    access().info("%s - %s %s %s %d", "127.0.0.1:5", "GET", "/", "1.1", 200)
+    assert capfd.readouterr() == ("INFO 127.0.0.1:5\n", "INFO:     ready\n")
+
+
+@pytest.mark.parametrize("use_colors", [True, False])
+def test_colours_may_be_wanted_or_not_for_it(use_colors: bool, capfd: Any) -> None:
+    logs.configure(Config(log_config=LOGGING_CONFIG, use_colors=use_colors), identity="worker=2 gen=5 pid=8")
+    arbiter().info("x")
+    assert capfd.readouterr().err == ("\x1b[32mINFO\x1b[0m:     x\n" if use_colors else "INFO:     x\n")
+    assert LOGGING_CONFIG["formatters"]["default"]["use_colors"] is None
+
+
+def test_the_error_logger_of_its_shape_is_both_of_ours(capfd: Any) -> None:
+    wanted = json.loads(json.dumps(LOGGING_CONFIG))
+    wanted["loggers"]["asgi_arbiter.error"]["level"] = "WARNING"
+    logs.configure(Config(log_config=wanted), identity="worker=2 gen=5 pid=8")
+    for name in (logs.ARBITER, logs.WORKER):
+        logging.getLogger(name).info("quiet")
+        logging.getLogger(name).warning("loud")
+    assert capfd.readouterr().err == "WARNING:  loud\n" * 2
+
+
+def test_a_level_silences_the_access_log_of_a_file(capfd: Any) -> None:
+    logs.configure(Config(log_config=LOGGING_CONFIG, log_level="warning"), identity="worker=2 gen=5 pid=8")
+    access().info("%s - %s %s %s %d", "127.0.0.1:5", "GET", "/", "1.1", 200)
+    assert capfd.readouterr().out == ""
