@@ -6,6 +6,7 @@ HAProxy's ``doc/proxy-protocol.txt``):
 * a peer that may send the preface must send it: whether it is there is never guessed;
 * one spelling is accepted where the specification allows one: single spaces, canonical addresses, ports without zeros
   in front, CR LF; in version 2 a length that fits the addresses and the extensions exactly;
+* a checksum, where there is one, must be right; the other extensions are skipped, but they must be whole;
 * ``LOCAL`` and ``UNKNOWN`` (health checks of the proxy itself) leave the connection's own addresses;
 * a preface has at most 107 bytes in version 1 and ``LIMIT`` in version 2.
 """
@@ -15,6 +16,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Final, NamedTuple
+
+from .crc32c import crc32c
 
 __all__ = ["LIMIT", "InvalidPreface", "Preface", "read_preface"]
 
@@ -34,6 +37,8 @@ _VERSIONS: Final = {"v1": (True, False), "v2": (False, True), "auto": (True, Tru
 _UNSPECIFIED, _INET, _INET6, _UNIX = 0, 1, 2, 3
 _SIZES: Final = {_UNSPECIFIED: 0, _INET: 12, _INET6: 36, _UNIX: 216}
 _LOCAL, _PROXIED = 0x20, 0x21
+_CHECKSUM: Final = 3
+"""The type of the extension ``PP2_TYPE_CRC32C``."""
 
 
 class InvalidPreface(ValueError):
@@ -112,17 +117,27 @@ def _read_v2(data: bytes) -> Preface | None:
         return None
     if command == _LOCAL or family == _UNSPECIFIED or not transport:
         return Preface(end, False)  # what follows must be skipped unread
-    _check_extensions(data[_HEAD + _SIZES[family] : end])
+    _check_extensions(data[:end], _HEAD + _SIZES[family])
     return Preface(end, True, *_binary_addresses(family, data[_HEAD:end]))
 
 
-def _check_extensions(data: bytes) -> None:
-    """Each is a type, a length in two bytes, and that many bytes."""
-    position = 0
-    while position < len(data):
-        position += 3 + int.from_bytes(data[position + 1 : position + 3])
-    if position != len(data):
+def _check_extensions(preface: bytes, position: int) -> None:
+    """Each is a type, a length in two bytes, and that many bytes. A checksum is that of the whole preface with zeros in
+    its own place."""
+    checksum = 0
+    while position < len(preface):
+        kind, value = preface[position], position + 3
+        position = value + int.from_bytes(preface[position + 1 : value])
+        if kind == _CHECKSUM:
+            if checksum or position != value + 4:
+                raise InvalidPreface("its PROXY preface has two checksums, or one that is not of four bytes")
+            checksum = value
+    if position != len(preface):
         raise InvalidPreface("the extensions of its PROXY preface do not fit into it")
+    if checksum:
+        expected = int.from_bytes(preface[checksum : checksum + 4])
+        if crc32c(preface[:checksum] + bytes(4) + preface[checksum + 4 :]) != expected:
+            raise InvalidPreface("the checksum of its PROXY preface is wrong")
 
 
 def _binary_addresses(family: int, data: bytes) -> tuple[tuple[str, int] | None, tuple[str, int | None] | None]:

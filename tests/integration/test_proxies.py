@@ -74,9 +74,12 @@ def ask(port: int, *headers: tuple[str, str], times: int = 1) -> tuple[dict[str,
 # The PROXY protocol
 
 
-@pytest.mark.parametrize("version", ["send-proxy", "send-proxy-v2"])
+CHECKED = "send-proxy-v2 proxy-v2-options crc32c,unique-id"
+
+
+@pytest.mark.parametrize("version", ["send-proxy", "send-proxy-v2", CHECKED])
 def test_haproxy_tells_who_connects(plain: ServerProcess, tmp_path: Path, version: str) -> None:
-    with haproxy(tmp_path, plain.port, server=version) as port:
+    with haproxy(tmp_path, plain.port, server=version, options="unique-id-format %pid") as port:
         for _ in range(3):
             scope, own = ask(port, times=3)
             assert (scope["client"], scope["server"]) == (list(own), ["127.0.0.1", port])
@@ -172,6 +175,14 @@ def test_a_trusted_peer_without_a_preface_is_not_served(plain: ServerProcess, fi
     plain.wait_log("a connection is closed: .*PROXY")
     with plain.wire() as wire:
         assert wire.send(LINE).get("/").status == 200
+
+
+def test_a_wrong_checksum_is_a_broken_connection(plain: ServerProcess) -> None:
+    addresses = bytes([127, 0, 0, 1]) * 2 + bytes(4)
+    with plain.wire() as wire:
+        wire.send(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13" + addresses + b"\3\0\4bad!" + GET)
+        assert wire.closed()
+    plain.wait_log("a connection is closed: .*checksum")
 
 
 def test_the_preface_of_anybody_else_is_a_bad_request(trusting: ServerProcess) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asgi_arbiter.protocols.crc32c import crc32c
 from asgi_arbiter.protocols.proxy_preface import LIMIT, InvalidPreface, Preface, read_preface
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -19,6 +20,17 @@ TCP6 = ipaddress.ip_address("2001:db8::1").packed + ipaddress.ip_address("::1").
 def v2(command: int, family: int, data: bytes, size: int | None = None) -> bytes:
     return SIGNATURE + bytes([command, family]) + (len(data) if size is None else size).to_bytes(2) + data
 
+
+def checked(before: bytes = b"", after: bytes = b"", wrong: int = 0) -> bytes:
+    """A preface with a checksum between other extensions."""
+    head, zeros = TCP4 + before + b"\x03\x00\x04", bytes(4)
+    checksum = crc32c(v2(0x21, 0x11, head + zeros + after)) ^ wrong
+    return v2(0x21, 0x11, head + checksum.to_bytes(4) + after)
+
+
+NOTHING = b"\x04\x00\x00"
+# As HAProxy sent it: send-proxy-v2 proxy-v2-options crc32c,unique-id
+HAPROXY = bytes.fromhex("0d0a0d0a000d0a515549540a2111001b7f0000017f000001bd609eeb030004ad9b924c0500053237353134")
 
 GOOD: list[Any] = [
     (b"PROXY TCP4 1.2.3.4 5.6.7.8 4096 443\r\n", ("1.2.3.4", 4096), ("5.6.7.8", 443)),
@@ -34,6 +46,10 @@ GOOD: list[Any] = [
     (v2(0x21, 0x11, TCP4), ("1.2.3.4", 4096), ("5.6.7.8", 443)),
     (v2(0x21, 0x12, TCP4), ("1.2.3.4", 4096), ("5.6.7.8", 443)),
     (v2(0x21, 0x11, TCP4 + b"\x04\x00\x02xx"), ("1.2.3.4", 4096), ("5.6.7.8", 443)),
+    (checked(), ("1.2.3.4", 4096), ("5.6.7.8", 443)),
+    (checked(NOTHING, NOTHING * 20), ("1.2.3.4", 4096), ("5.6.7.8", 443)),
+    (HAPROXY, ("127.0.0.1", 48480), ("127.0.0.1", 40683)),
+    (v2(0x20, 0x11, TCP4 + b"\x03\x00\x04" + bytes(4)), None, None),
     (v2(0x21, 0x21, TCP6), ("2001:db8::1", 4096), ("::1", 443)),
     (v2(0x21, 0x31, b"/client".ljust(108, b"\0") + b"/server".ljust(108, b"\0")), None, ("/server", None)),
     (v2(0x21, 0x31, bytes(216)), None, None),
@@ -82,6 +98,12 @@ BAD = [
     v2(0x21, 0x31, TCP6),
     v2(0x21, 0x11, TCP4 + b"\x04"),
     v2(0x21, 0x11, TCP4 + b"\x04\x00\x05x"),
+    checked(wrong=1),
+    checked(NOTHING, NOTHING, wrong=1 << 31),
+    v2(0x21, 0x11, TCP4 + b"\x03\x00\x03abc"),
+    v2(0x21, 0x11, TCP4 + b"\x03\x00\x05abcde"),
+    v2(0x21, 0x11, TCP4 + b"\x03\x00\x04ab"),
+    checked(b"\x03\x00\x04" + bytes(4)),
     v2(0x21, 0x11, TCP4, LIMIT + 1),
     SIGNATURE[:-1] + b"X",
 ]
