@@ -64,9 +64,9 @@ def _boot(config: Config, modules: dict[str, tuple[str, str]]) -> None:
     if config.chdir:
         os.chdir(config.chdir)
     load_environment(config)
-    if config.certfile:
+    prepare_path(config)
+    if config.speaks_tls:
         from asgi_arbiter.config.tls import server_context
 
         server_context(config)
-    prepare_path(config)
     load_application(config)

@@ -29,6 +29,7 @@ from . import actions as act
 from . import events as ev
 from . import forks, signals
 from .answers import from_mold, from_successor, refused
+from .credentials import Credentials
 from .evidence import examine
 from .hooks import Hooks
 from .kin import Child, Unborn, Wakeup
@@ -73,9 +74,11 @@ class Effects:
         hooks: Hooks,
         daemon: forks.Daemon | None = None,
         upgrade: Upgrade | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self._load = load
         self._listeners = listeners
+        self._credentials = credentials or Credentials()
         self._board = board
         self._notifier = notifier
         self._hooks = hooks
@@ -308,6 +311,7 @@ class Effects:
                 return self._open(generation, config)
             case act.CloseListeners(keep):
                 self._listeners.keep(keep)
+                self._credentials.keep(keep)
                 return ev.ListenersClosed(keep)
         return self._tell(action)
 
@@ -385,8 +389,9 @@ class Effects:
 
     def _open(self, generation: int, config: Config) -> ev.Event:
         try:
+            self._credentials.open(generation, config)
             opened = self._listeners.open(generation, config)
-        except BindError as error:
+        except (BindError, ConfigError) as error:
             return ev.ListenersRefused(generation, str(error))
         return ev.ListenersOpened(generation, urls(opened, config))
 
@@ -445,6 +450,7 @@ class Effects:
             mailbox=theirs,
             arbiter_pid=self._pid,
             inherited=(*self._private(), ours.fileno(), *self._listeners.others(order.generation)),
+            tls=self._credentials.of(order.generation),
         )
 
     def _adopt(self, pid: int, child: Child) -> None:

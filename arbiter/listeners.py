@@ -40,7 +40,7 @@ def activated(environ: MutableMapping[str, str], pid: int) -> list[tuple[int, st
 
 def urls(listeners: tuple[Listener, ...], config: Config) -> tuple[str, ...]:
     """What a client would write: ``http://127.0.0.1:8000``, ``unix:/run/app.sock``."""
-    scheme = "https" if config.certfile or config.ssl_context else "http"
+    scheme = "https" if config.speaks_tls else "http"
     return tuple(
         listener.name if listener.name.startswith("unix:") else f"{scheme}://{listener.name}" for listener in listeners
     )

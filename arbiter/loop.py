@@ -23,6 +23,7 @@ from asgi_arbiter.worker.warmup import warm_up
 
 from . import early, remarks
 from .actions import Finish
+from .credentials import Credentials
 from .effects import Effects
 from .events import ConfigLoaded
 from .fleet import Fleet
@@ -54,6 +55,7 @@ class Arbiter:
         self._daemon: Daemon | None = None
         self._pidfile: Pidfile | None = None
         self._listeners = ListenerSet()
+        self._credentials = Credentials()
         self._started = Started.now()
         self._inheritance: Inheritance | None = None
 
@@ -111,6 +113,7 @@ class Arbiter:
         self._open_logs()
         self._hooks = Hooks(config, os.getpid())
         self._hooks.call("on_starting")
+        self._credentials.open(1, config)
         opened = self._listeners.open(1, config)
         self.addresses = urls(opened, config)
         if config.daemon and inheritance is None:
@@ -166,6 +169,7 @@ class Arbiter:
             hooks=hooks,
             daemon=self._daemon,
             upgrade=self._upgrade(),
+            credentials=self._credentials,
         )
         effects.install_signals()
         try:

@@ -71,7 +71,7 @@ def _key_needs_certificate(config: Config, given: Given) -> Complaint | None:
 
 
 def _client_certificates_need_tls(config: Config, given: Given) -> Complaint | None:
-    if config.cert_reqs and not config.certfile:
+    if config.cert_reqs and not config.speaks_tls:
         return Complaint(("cert_reqs",), "client certificates need TLS; set certfile too")
     if config.cert_reqs and not config.ca_certs:
         return Complaint(
@@ -81,8 +81,14 @@ def _client_certificates_need_tls(config: Config, given: Given) -> Complaint | N
 
 
 def _password_needs_key(config: Config, given: Given) -> Complaint | None:
-    if config.keyfile_password and not (config.keyfile or config.certfile):
+    if config.keyfile_password and not (config.keyfile or config.certfile or config.ssl_sni_dir):
         return Complaint(("keyfile_password",), "has no effect without keyfile", fatal=False)
+    return None
+
+
+def _revocation_lists_are_for_client_certificates(config: Config, given: Given) -> Complaint | None:
+    if config.ssl_crl and not config.cert_reqs:
+        return Complaint(("ssl_crl",), "has no effect without cert_reqs", fatal=False)
     return None
 
 
@@ -203,6 +209,7 @@ RULES: tuple[Rule, ...] = (
     _key_needs_certificate,
     _client_certificates_need_tls,
     _password_needs_key,
+    _revocation_lists_are_for_client_certificates,
     _reload_stays_in_the_foreground,
     _pidfile_is_no_port,
     _daemon_needs_a_log,

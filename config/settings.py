@@ -740,7 +740,12 @@ class Config(Record, kw_only=True):
         also=("--ssl-certfile",),
         uvicorn="--ssl-certfile",
         gunicorn="certfile",
-        help="Certificate chain for TLS; with it, all TCP addresses speak TLS.",
+        help="Certificate chain for TLS; with it, all addresses speak TLS.",
+        more=(
+            "A reload (SIGHUP) reads certificates and keys anew: the pair is checked before anything else happens, and if "
+            "something is wrong with it the reload is rejected and the old pair stays. Between reloads the files are not "
+            "looked at, not even for a worker that takes the place of a dead one."
+        ),
     )
     keyfile_password: str = setting(
         "",
@@ -750,6 +755,20 @@ class Config(Record, kw_only=True):
         also=("--ssl-keyfile-password",),
         uvicorn="--ssl-keyfile-password",
         help="Password of the private key.",
+        more="It also opens encrypted keys in ssl_sni_dir. It is never asked for on a terminal.",
+    )
+    ssl_sni_dir: str = setting(
+        "",
+        kind=Kind.PATH,
+        section=_TLS,
+        flags=("--ssl-sni-dir",),
+        help="Folder of certificates for further host names, chosen by the name that a client asks for (SNI).",
+        more=(
+            "For each name NAME/fullchain.pem with NAME/privkey.pem (certbot's /etc/letsencrypt/live as it is), NAME.pem "
+            "with both, or NAME.crt with NAME.key; _.example.org or *.example.org is a wildcard for one label. The exact "
+            "name wins, then the wildcard, then certfile; without certfile, clients that ask for another name or for none "
+            "are refused. All are read and checked at the start and at each reload, never later."
+        ),
     )
     ca_certs: str = setting(
         "",
@@ -760,6 +779,14 @@ class Config(Record, kw_only=True):
         uvicorn="--ssl-ca-certs",
         gunicorn="ca_certs",
         help="Authorities that client certificates are checked against.",
+    )
+    ssl_crl: str = setting(
+        "",
+        kind=Kind.PATH,
+        section=_TLS,
+        flags=("--ssl-crl",),
+        help="Revocation lists for client certificates, in PEM form.",
+        more="A client whose certificate comes from an authority without a list in the file is refused.",
     )
     cert_reqs: int = setting(
         0,
@@ -784,6 +811,22 @@ class Config(Record, kw_only=True):
         numbered={"tls": 2, "sslv23": 2, "tls_server": 17, "tlsv1": 3, "tlsv1_1": 4, "tlsv1_2": 5},
         help="Protocol number of Python's ssl module; 17 negotiates the best version.",
         differs="gunicorn's 2, which is where it begins, means the same as 17.",
+    )
+    ssl_min_version: str = setting(
+        "1.2",
+        kind=Kind.CHOICE,
+        section=_TLS,
+        flags=("--ssl-min-version",),
+        choices=("1.2", "1.3"),
+        spelled={
+            "tls1.2": "1.2",
+            "tlsv1.2": "1.2",
+            "tlsv1_2": "1.2",
+            "tls1.3": "1.3",
+            "tlsv1.3": "1.3",
+            "tlsv1_3": "1.3",
+        },
+        help="Lowest version of TLS that is spoken.",
     )
     ciphers: str = setting(
         "",
@@ -1615,6 +1658,11 @@ class Config(Record, kw_only=True):
     def addresses(self) -> tuple[Address, ...]:
         """``bind``, parsed. Raises ``InvalidSetting`` for an address that is none."""
         return tuple(Address.parse(text) for text in self.bind)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return bool(self.certfile or self.ssl_sni_dir or self.ssl_context)
 
     def changed_from(self, other: Config) -> list[tuple[str, Reach]]:
         """The names of the settings whose values differ from ``other``'s, in the order of the table, each with how

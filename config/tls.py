@@ -1,24 +1,33 @@
 """An ``ssl.SSLContext`` from the settings; each failure is one sentence with the setting and the file.
 
-What is offered: TLS 1.2 and up, no compression, no renegotiation by the client, ``http/1.1`` by ALPN. The key is never
-asked for on the terminal: a worker has none, and OpenSSL would wait for it.
+What is offered: TLS 1.2 and up, no compression, no renegotiation by the client, ``http/1.1`` by ALPN. ``tls_pair`` loads
+a certificate with its key, ``tls_names`` finds those for further names (SNI).
+
+The arbiter makes the context of a generation before its first worker (``prepared_context``) and the workers inherit it:
+what was valid once is what every worker of the generation serves, whatever becomes of the files; only the arbiter needs
+the right to read them; and since the workers share the keys of the session tickets, a client resumes its session with
+whichever of them it meets. The ``ssl_context`` hook is called in the worker all the same, as gunicorn's is.
 
 ``ssl`` is imported when it is needed, since most servers stand behind one that speaks TLS.
 """
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import ArbiterError, ConflictingSettings, InvalidSetting
+from .errors import ArbiterError, ConfigError, ConflictingSettings, InvalidSetting
 
 if TYPE_CHECKING:
     import ssl
 
     from .settings import Config
+    from .tls_pair import Pair
 
-__all__ = ["server_context"]
+__all__ = ["prepared_context", "server_context"]
+
+log = logging.getLogger("asgi_arbiter.arbiter")
 
 _NONE: Final = 0
 _NEGOTIATED: Final = (2, 17)
@@ -27,15 +36,17 @@ _TLS_1_2: Final = 5
 _VERSIONS: Final = {"tls": 2, "sslv23": 2, "tls_server": 17, "tlsv1": 3, "tlsv1_1": 4, "tlsv1_2": 5}
 
 
-def server_context(config: Config) -> ssl.SSLContext | None:
-    """The context for incoming connections, or None if TLS is not configured. Reads files; call it before privileges
-    are dropped.
+def server_context(config: Config, prepared: ssl.SSLContext | None = None) -> ssl.SSLContext | None:
+    """The context for incoming connections, or None if TLS is not configured. ``prepared`` is what ``prepared_context``
+    made of the same settings. Without it files are read; call it before privileges are dropped.
 
     Raises ``InvalidSetting`` or ``ConflictingSettings``; with ``traceback_text`` if the ``ssl_context`` hook failed.
     """
     if config.ssl_context:
-        return _from_hook(config)
-    if not config.certfile:
+        return _from_hook(config, prepared)
+    if prepared is not None:
+        return prepared
+    if not config.speaks_tls:
         for setting, flag in (("keyfile", config.keyfile), ("ca_certs", config.ca_certs)):
             if flag:
                 raise ConflictingSettings(f"{setting}: TLS needs a certificate as well, set certfile")
@@ -43,17 +54,54 @@ def server_context(config: Config) -> ssl.SSLContext | None:
     return _build(config)
 
 
+def prepared_context(config: Config) -> ssl.SSLContext | None:
+    """What the workers of a generation may inherit; None where there is no TLS, or none but the hook's own.
+
+    Raises ``InvalidSetting`` or ``ConflictingSettings``.
+    """
+    if not config.ssl_context:
+        return server_context(config)
+    if not (config.certfile or config.ssl_sni_dir):
+        return None
+    try:
+        return _build(config)
+    except ConfigError:  # it matters only if the hook asks for it, and is told then
+        return None
+
+
 def _build(config: Config) -> ssl.SSLContext:
+    from .tls_pair import Pair
+
+    if not (config.certfile or config.ssl_sni_dir):
+        raise InvalidSetting("certfile: the ssl_context hook asked for the default context, which needs a certificate")
+    first = Pair(config.certfile, config.keyfile, config.keyfile_password) if config.certfile else None
+    if first is None and config.keyfile:
+        raise ConflictingSettings("keyfile: a private key without a certificate, set certfile")
+    context = _context(config, first)
+    if config.ssl_sni_dir:
+        from .tls_names import choose_by_name, find_pairs
+
+        pairs = find_pairs(config.ssl_sni_dir, config.keyfile_password)
+        contexts = {name: _context(config, pair) for name, pair in pairs.items()}
+        context.sni_callback = choose_by_name(contexts, has_default=first is not None)
+    return context
+
+
+def _context(config: Config, pair: Pair | None) -> ssl.SSLContext:
+    """One context. OpenSSL takes certificates, authorities and ALPN from the one that was chosen by name and the rest
+    from the first; so all are made alike."""
     import ssl
 
-    if not config.certfile:
-        raise InvalidSetting("certfile: the ssl_context hook asked for the default context, which needs a certificate")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _set_version(context, config.ssl_version)
+    _set_version(context, config)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    _load_certificate(context, config)
+    if pair is not None:
+        from .tls_pair import load_pair, remark_on_dates
+
+        load_pair(context, pair)
+        if remark := remark_on_dates(context, pair):
+            log.warning(remark, extra={"event": "certificate_dates"})
     _load_authorities(context, config)
     if config.ciphers:
         try:
@@ -63,72 +111,29 @@ def _build(config: Config) -> ssl.SSLContext:
     return context
 
 
-def _set_version(context: ssl.SSLContext, given: int | str) -> None:
+def _set_version(context: ssl.SSLContext, config: Config) -> None:
     import ssl
 
+    given: int | str = config.ssl_version
     text = str(given).lower().removeprefix("protocol_").replace(".", "_")
     version = _VERSIONS.get(text, int(text) if text.isdecimal() else -1)
-    if version == _TLS_1_2:
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
-    elif version in (_VERSIONS["tlsv1"], _VERSIONS["tlsv1_1"]):
+    if version in (_VERSIONS["tlsv1"], _VERSIONS["tlsv1_1"]):
         raise InvalidSetting(
             f"ssl_version: found {given}, which is TLS 1.{version - 3}; expected 17 (TLS 1.2 and up) or 5 (TLS 1.2 alone)."
             " Versions before TLS 1.2 are broken and not offered"
         )
-    elif version not in _NEGOTIATED:
+    if version not in (*_NEGOTIATED, _TLS_1_2):
         raise InvalidSetting(f"ssl_version: found {given}, expected 17 (TLS 1.2 and up) or 5 (TLS 1.2 alone)")
-
-
-def _load_certificate(context: ssl.SSLContext, config: Config) -> None:
-    import ssl
-
-    certfile, keyfile = config.certfile, config.keyfile or config.certfile
-    keyname = "keyfile" if config.keyfile else "certfile"
-    if b"-----BEGIN CERTIFICATE-----" not in _read("certfile", certfile):
-        raise InvalidSetting(f"certfile: {certfile} holds no certificate in PEM form")
-    if b"PRIVATE KEY-----" not in _read(keyname, keyfile):
-        raise InvalidSetting(f"{keyname}: {keyfile} holds no private key in PEM form{_no_key_hint(config)}")
-    asked = False
-
-    def password() -> str:
-        nonlocal asked
-        asked = True
-        return config.keyfile_password
-
-    try:
-        context.load_cert_chain(certfile, config.keyfile or None, password)
-    except (ssl.SSLError, ValueError) as problem:
-        reason = getattr(problem, "reason", None) or "unreadable"
-        raise InvalidSetting(_why_not(config, asked, keyname, keyfile, reason)) from None
-
-
-def _no_key_hint(config: Config) -> str:
-    return "" if config.keyfile else "; set keyfile"
-
-
-def _why_not(config: Config, asked: bool, keyname: str, keyfile: str, reason: str) -> str:
-    if reason == "KEY_VALUES_MISMATCH":
-        return f"{keyname}: the key in {keyfile} does not belong to the certificate in {config.certfile}"
-    if not _holds_certificates(config.certfile):
-        return f"certfile: the certificate in {config.certfile} cannot be read"
-    if asked and not config.keyfile_password:
-        return f"{keyname}: the key in {keyfile} is encrypted; set keyfile_password"
-    if asked:
-        return f"keyfile_password: it does not open the key in {keyfile}"
-    detail = reason.replace("_", " ").lower()
-    if reason.startswith(("EE_", "CA_")):  # OpenSSL's security level
-        return f"certfile: OpenSSL refuses the certificate in {config.certfile}: {detail}"
-    return f"{keyname}: the key in {keyfile} cannot be read ({detail})"
-
-
-def _holds_certificates(path: str) -> bool:
-    import ssl
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
-    except (OSError, ValueError):
-        return False
-    return True
+    least = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}.get(config.ssl_min_version)
+    if least is None:
+        raise InvalidSetting(f"ssl_min_version: found {config.ssl_min_version!r}, expected 1.2 or 1.3")
+    context.minimum_version = least
+    if version == _TLS_1_2:
+        if least is not ssl.TLSVersion.TLSv1_2:
+            raise ConflictingSettings(
+                "ssl_min_version: 1.3 at least, and ssl_version 5, TLS 1.2 alone: nothing is left"
+            )
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
 
 
 def _load_authorities(context: ssl.SSLContext, config: Config) -> None:
@@ -139,36 +144,42 @@ def _load_authorities(context: ssl.SSLContext, config: Config) -> None:
     if config.cert_reqs != _NONE and not config.ca_certs:
         raise ConflictingSettings("cert_reqs: client certificates cannot be checked without authorities, set ca_certs")
     context.verify_mode = ssl.VerifyMode(config.cert_reqs)
-    if not config.ca_certs:
-        return
-    path = Path(config.ca_certs)
-    if path.is_dir():
+    if config.ssl_crl:
+        _load(context, "ssl_crl", config.ssl_crl, b"-----BEGIN X509 CRL-----", "revocation list")
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+    if config.ca_certs and Path(config.ca_certs).is_dir():
         context.load_verify_locations(capath=config.ca_certs)
-        return
-    _read("ca_certs", config.ca_certs)
+    elif config.ca_certs:
+        _load(context, "ca_certs", config.ca_certs, b"-----BEGIN ", "certificates")
+
+
+def _load(context: ssl.SSLContext, setting: str, path: str, begin: bytes, what: str) -> None:
+    from .tls_pair import read_file
+
+    text = read_file(setting, path)
     try:
-        context.load_verify_locations(cafile=config.ca_certs)
-    except (OSError, ValueError):
-        raise InvalidSetting(f"ca_certs: {config.ca_certs} holds no certificates in PEM form") from None
+        context.load_verify_locations(cafile=path if begin in text else None)
+    except (OSError, ValueError, TypeError):
+        raise InvalidSetting(f"{setting}: {path} holds no {what} in PEM form") from None
 
 
-def _read(setting: str, path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as problem:
-        raise InvalidSetting(f"{setting}: cannot read {path}: {problem.strerror}") from None
-
-
-def _from_hook(config: Config) -> ssl.SSLContext:
+def _from_hook(config: Config, prepared: ssl.SSLContext | None) -> ssl.SSLContext:
     import ssl
 
     from .importer import import_object
+    from .tls_pair import forget_certificate
     from .usertrace import user_traceback
 
     given: Any = config.ssl_context
     hook = given if callable(given) else import_object(given)  # a program may hand over the function itself
+    ready = [prepared] if prepared is not None else []
+
+    def default() -> ssl.SSLContext:
+        """A context of its own for each call; the first is this process's copy of what the arbiter has checked."""
+        return ready.pop() if ready else _build(config)
+
     try:
-        context = hook(config, lambda: _build(config))
+        context = hook(config, default)
     except ArbiterError:  # from the default context
         raise
     except Exception as problem:
@@ -180,6 +191,7 @@ def _from_hook(config: Config) -> ssl.SSLContext:
         raise InvalidSetting(
             f"ssl_context: {_name(given)} returned a {type(context).__name__}, expected an ssl.SSLContext"
         )
+    forget_certificate(context)
     return context
 
 

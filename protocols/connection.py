@@ -26,7 +26,7 @@ from .extensions import for_http_1_0, with_tls
 from .first_step import start
 from .flow import HIGH_WATER, Waiters, wake
 from .memo import LONGEST
-from .progress import progress
+from .progress import progress, undelivered
 from .proxy import apply_forwarding
 from .reading import ANSWER, BODY, CLOSED, DISCARD, DISCARD_LIMIT, HEAD, RequestReader
 from .request import check_sizes, inspect, make_scope, read_request_line, websocket_scope
@@ -82,7 +82,7 @@ class HttpConnection(RequestReader):
         self._extensions = self.policy.extensions
         if info("sslcontext") is not None:
             self._scheme = "https"
-            self._extensions = with_tls(self._extensions, info("ssl_object"), context.config)
+            self._extensions = with_tls(self._extensions, info("ssl_object"))
         self._unmoved: tuple[int, tuple[int, int]] | None = None
         self._client = _address(info("peername"))
         self._server: tuple[str, int | None] | None = _server_address(info("sockname"))
@@ -433,10 +433,9 @@ class HttpConnection(RequestReader):
                 self._refuse(Refusal(408, "The body of the request took too long."))
         elif reading is not ANSWER:
             # Closing, but the client does not take what we wrote: as long as it moves, it may go on.
-            encrypted = self._scheme == "https" and self._unmoved is None
-            if (encrypted or self.transport.get_write_buffer_size()) and not self._unmoved_for(tick):
+            if undelivered(self.transport) and not self._unmoved_for(tick):
                 self._reading = CLOSED
-                self._deadline = tick + (LINGER_TICKS if encrypted else self.policy.write_ticks or LINGER_TICKS)
+                self._deadline = tick + (self.policy.write_ticks or LINGER_TICKS)
             else:
                 self.transport.abort()
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import ssl
 
-    from asgi_arbiter.config import Config
-
 __all__ = ["for_http_1_0", "offered", "with_tls"]
 
 _EARLY_HINT: Final = "http.response.early_hint"
@@ -32,13 +30,13 @@ def offered() -> dict[str, Any]:
     return extensions
 
 
-def with_tls(extensions: dict[str, Any], tls: ssl.SSLObject | None, config: Config) -> dict[str, Any]:
+def with_tls(extensions: dict[str, Any], tls: ssl.SSLObject | None) -> dict[str, Any]:
     """The same for a connection that is encrypted; ``tls`` is None where the transport does not tell."""
     if tls is None:
         return extensions
     from .tls_info import describe_tls
 
-    return {**extensions, "tls": describe_tls(tls, config)}
+    return {**extensions, "tls": describe_tls(tls)}
 
 
 def for_http_1_0(extensions: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["progress"]
+__all__ = ["progress", "undelivered"]
 
+_DARWIN_SO_NWRITE: Final = 0x1024
 _INET: Final = (socket.AF_INET, socket.AF_INET6)
 _ACKNOWLEDGED: Final = slice(120, 128)
 """``tcpi_bytes_acked`` in Linux's ``struct tcp_info``."""
@@ -29,3 +30,22 @@ def progress(transport: asyncio.Transport) -> tuple[int, int]:
     except OSError:  # closed in the meantime
         return held, 0
     return held, int.from_bytes(info[_ACKNOWLEDGED], sys.byteorder)
+
+
+def undelivered(transport: asyncio.Transport) -> int:
+    """Bytes of ours that the client's kernel has not got yet, as far as anybody tells. Below TLS a loop may hold some of
+    which the transport does not know; but then the kernel's queue is not empty either."""
+    held = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if held or sock is None or transport.get_extra_info("sslcontext") is None:
+        return held
+    try:
+        if sys.platform == "darwin":
+            return sock.getsockopt(socket.SOL_SOCKET, _DARWIN_SO_NWRITE)
+        import fcntl
+        import termios
+
+        queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # closed in the meantime
+        return held
+    return int.from_bytes(queued, sys.byteorder)

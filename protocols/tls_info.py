@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import ssl
 import weakref
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from asgi_arbiter.config import Config
+from asgi_arbiter.config.tls_pair import certificate_of
 
-__all__ = ["describe_tls", "own_certificate"]
+__all__ = ["describe_tls"]
 
 _VERSIONS: Final = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 _ATTRIBUTES: Final = {
@@ -34,12 +31,12 @@ _ATTRIBUTES: Final = {
 _suites: weakref.WeakKeyDictionary[ssl.SSLContext, dict[str, int]] = weakref.WeakKeyDictionary()
 
 
-def describe_tls(tls: ssl.SSLObject, config: Config) -> dict[str, Any]:
+def describe_tls(tls: ssl.SSLObject) -> dict[str, Any]:
     """The value of ``scope["extensions"]["tls"]``."""
     chain = _chain(tls)
     cipher = tls.cipher()
     return {
-        "server_cert": None if config.ssl_context else own_certificate(config.certfile),
+        "server_cert": certificate_of(tls.context),
         "client_cert_chain": chain,
         "client_cert_name": _name((tls.getpeercert() or {}).get("subject", ())) if chain else None,
         # A certificate that cannot be verified ends the handshake, so whoever comes this far has none or a good one.
@@ -47,19 +44,6 @@ def describe_tls(tls: ssl.SSLObject, config: Config) -> dict[str, Any]:
         "tls_version": _VERSIONS.get(tls.version() or ""),
         "cipher_suite": _suite(tls.context, cipher[0]) if cipher else None,
     }
-
-
-@lru_cache(maxsize=4)
-def own_certificate(path: str) -> str | None:
-    """The first certificate of the file, as it is sent to clients. Read once per process; a worker asks for it before
-    it gives up the rights to read it."""
-    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    try:
-        text = Path(path).read_bytes().decode("latin-1")
-    except OSError:  # readable when the server started, but not for its present user
-        return None
-    start, stop = text.find(begin), text.find(end)
-    return text[start : stop + len(end)] + "\n" if 0 <= start < stop else None
 
 
 def _chain(tls: ssl.SSLObject) -> tuple[str, ...]:

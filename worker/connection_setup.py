@@ -31,6 +31,10 @@ _EMPTYING = 65_536
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """accept(2): no descriptors or no memory. Everything else concerns the one connection, which is gone."""
 
+_CONNECTIONS_KEEP_TIME = 86_400.0
+"""For the loops' own deadline from ``close`` to the end of a TLS connection (30 s by default). It would cut off what a
+slow client is still taking; connections look themselves whether theirs takes anything (``age``)."""
+
 ProtocolFactory = Callable[[], asyncio.Protocol]
 
 
@@ -50,7 +54,9 @@ class ConnectionSetup:
         self._connect = context.loop.connect_accepted_socket
         if tls is not None:
             limit = context.config.handshake_timeout or None
-            self._connect = partial(self._connect, ssl=tls, ssl_handshake_timeout=limit)
+            self._connect = partial(
+                self._connect, ssl=tls, ssl_handshake_timeout=limit, ssl_shutdown_timeout=_CONNECTIONS_KEEP_TIME
+            )
         self._introductions: Introductions | None = None
         if reads_prefaces:
             from .introduction import Introductions

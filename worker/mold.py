@@ -101,7 +101,7 @@ class _Mold:
         config, generation = self._config, self._common.generation
         title = f"asgi-arbiter: mold gen {generation} [{config.proc_name or config.app}]"
         settle_in(config, title=title, identity=f"mold gen={generation} pid={os.getpid()}")
-        tls, changed = give_up_rights(config)
+        tls, changed = give_up_rights(config, self._common.tls)
         if changed:
             self._orders.follow_the_arbiter()
         warm_up(config)

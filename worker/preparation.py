@@ -48,18 +48,16 @@ def settle_in(config: Config, *, title: str, identity: str) -> None:
     prepare_path(config)
 
 
-def give_up_rights(config: Config) -> tuple[ssl.SSLContext | None, bool]:
-    """The TLS context and whether the identity changed. Key and certificate are read before, since often only root may."""
-    from asgi_arbiter.config.tls import server_context
+def give_up_rights(config: Config, tls: ssl.SSLContext | None = None) -> tuple[ssl.SSLContext | None, bool]:
+    """The TLS context and whether the identity changed. ``tls`` is what the arbiter has made; the ``ssl_context`` hook
+    is called before the rights are given up, since it may read a key that is root's."""
+    if config.speaks_tls:
+        from asgi_arbiter.config.tls import server_context
 
-    tls = server_context(config)
+        tls = server_context(config, tls)
     if config.user or config.group:
         from . import privileges
 
-        if tls is not None and not config.ssl_context:
-            from asgi_arbiter.protocols.tls_info import own_certificate
-
-            own_certificate(config.certfile)
         return tls, privileges.drop(config)
     return tls, False
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from asgi_arbiter.config import Config
 from asgi_arbiter.protocols.extensions import for_http_1_0, offered, with_tls
 from tests.http_support import Recorder, request, talk
 
@@ -36,7 +35,7 @@ def test_http_1_0_has_no_early_hints() -> None:
 
 
 def test_an_encrypted_transport_that_does_not_tell_offers_no_tls() -> None:
-    assert with_tls({"a": {}}, None, Config()) == {"a": {}}
+    assert with_tls({"a": {}}, None) == {"a": {}}
 
 
 def test_tls_is_described_once_for_all_requests_of_a_connection(handshake: Any) -> None:
