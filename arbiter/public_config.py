@@ -21,7 +21,7 @@ from asgi_arbiter.config import AddressKind, Loaded, UnknownSetting, configure
 from asgi_arbiter.config.records import replace
 from asgi_arbiter.config.settings import ADDRESS_PARTS, names, options
 
-from .public_forms import held, spoken, take_log_config
+from .public_forms import changed_logging, held, spoken, take_log_config
 
 if TYPE_CHECKING:
     import asyncio
@@ -119,7 +119,7 @@ class Config:
     @property
     def is_ssl(self) -> bool:
         """Whether connections are encrypted."""
-        return bool(self.ssl or self.settings.certfile or self.settings.ssl_context)
+        return bool(self.ssl or self.settings.speaks_tls)
 
     @property
     def should_reload(self) -> bool:
@@ -132,12 +132,26 @@ class Config:
         return self.settings.reload or self.settings.workers > 1
 
     @property
+    def asgi_version(self) -> str:
+        """The version of the interface to the application, ``"3.0"`` if that is still to be found out."""
+        return "2.0" if self.settings.interface == "asgi2" else "3.0"
+
+    @property
+    def encoded_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers that each response has, but for the date."""
+        pairs = (text.partition(":") for text in self.settings.headers)
+        given = [(name.lower().encode("latin-1"), value.strip().encode("latin-1")) for name, _, value in pairs]
+        if not self.settings.server_header or any(name == b"server" for name, _ in given):
+            return given
+        return [(b"server", b"asgi-arbiter"), *given]
+
+    @property
     def for_arbiter(self) -> tuple[str, ...]:
         """The given settings that only worker processes under an arbiter can have, as ``workers=4``."""
         settings, default = self.settings, type(self.settings)()
-        wanted = {"chdir"} | {name for name, option in options().items() if option.section in _ARBITERS} - {
-            "ssl_context"
-        }
+        wanted = {"chdir", "preload_app"} | {
+            name for name, option in options().items() if option.section in _ARBITERS
+        } - {"ssl_context"}
         found = [name for name in sorted(wanted) if getattr(settings, name) != getattr(default, name)]
         numbers = [f"workers={settings.workers}"] if settings.workers > 1 else []
         return (*numbers, *(["reload"] if settings.reload else []), *found)
@@ -165,15 +179,19 @@ class Config:
         """
         if self.loaded:
             return
-        from asgi_arbiter.config.importer import load_application, prepare_path
         from asgi_arbiter.config.tls import server_context
 
-        settings = self.settings
-        if settings.app_dir or settings.pythonpath:  # else the program's own path holds, as in uvicorn
-            prepare_path(settings)
-        self.loaded_app = load_application(settings)
-        self.ssl = self.ssl or server_context(settings)
+        self.loaded_app = self.load_app()
+        self.ssl = self.ssl or server_context(self.settings)
         self.loaded = True
+
+    def load_app(self) -> Any:
+        """Import the application and return it adapted to ASGI 3. Raises ``AppImportError``."""
+        from asgi_arbiter.config.importer import load_application, prepare_path
+
+        if self.settings.app_dir or self.settings.pythonpath:  # else the program's own path holds, as in uvicorn
+            prepare_path(self.settings)
+        return load_application(self.settings)
 
     def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
         """The function that makes the event loop."""
@@ -210,6 +228,8 @@ class _Programmed(Loaded):
             objects["app"] = words.pop("app")
         if "log_config" in words:
             take_log_config(words, objects)
+        elif changed := changed_logging():
+            objects["log_config"] = changed
         if given.get("ssl_context_factory") is not None:
             objects["ssl_context"] = _factory(program, given["ssl_context_factory"])
         words = {name: spoken(name, value) for name, value in words.items()}

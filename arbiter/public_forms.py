@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from asgi_arbiter.config import InvalidSetting
 from asgi_arbiter.config.settings import names
 
-__all__ = ["held", "spoken", "take_log_config"]
+__all__ = ["changed_logging", "held", "spoken", "take_log_config"]
 
 _LEVELS = {5: "trace", 10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
 _HANDS_OFF: dict[str, Any] = {"version": 1, "incremental": True, "root": {}}
@@ -56,6 +57,12 @@ def take_log_config(words: dict[str, Any], objects: dict[str, Any]) -> None:
         return
     del words["log_config"]
     objects["log_config"] = _HANDS_OFF if given is None else dict(given) if isinstance(given, Mapping) else given
+
+
+def changed_logging() -> dict[str, Any] | None:
+    """``asgi_arbiter.config.LOGGING_CONFIG``, if the program has changed it: it need not pass it on, as in uvicorn."""
+    module = sys.modules.get("asgi_arbiter.config.loglook")
+    return module.changed() if module is not None else None
 
 
 def held(given: object) -> object:

@@ -92,6 +92,11 @@ def _check(config: Config) -> None:
             f"Config(), {wanted}: needs the application as an import string, such as run('main:app'), since every worker"
             " imports it anew"
         )
+    if config.callback_notify is not None:
+        raise ConflictingSettings(
+            f"Config(), {wanted}: callback_notify is called in the process that serves, and not by the arbiter's workers;"
+            " start what it does in the application's lifespan"
+        )
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(f"run() with {wanted} starts processes, which only the main thread can; call it there")
     try:

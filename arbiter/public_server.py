@@ -33,6 +33,7 @@ from asgi_arbiter.worker import Server as Core
 
 from . import public_signals, public_sockets
 from .public_sockets import BoundServer
+from .public_state import ServerState
 
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config as Settings
@@ -64,6 +65,7 @@ class Server:
         self.addresses: tuple[str, ...] = ()
         """What is bound, as a client writes it: ``http://127.0.0.1:54321``, ``unix:/run/app.sock``. Empty before."""
         self.lifespan: Any = None
+        self.server_state = ServerState(config, lambda: self._core.context if self._core is not None else None)
         self._should_exit = False
         self._force_exit = False
         self._is_quick = False

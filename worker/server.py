@@ -155,6 +155,11 @@ class Server:
             self.phase, len(context.connections) + pending, context.in_flight, context.completed, self._lag
         )
 
+    @property
+    def context(self) -> ConnectionContext | None:
+        """What the connections share; ``None`` until the application has started."""
+        return self._context
+
     def under_way(self) -> list[str]:
         """What the connections that are not idle are doing, a line for each."""
         connections = () if self._context is None else tuple(self._context.connections)

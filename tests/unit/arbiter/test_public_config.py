@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import copy
 import io
 import logging
 import os
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from asgi_arbiter.arbiter.public_config import Config, UnknownKeyword
-from asgi_arbiter.config import AppImportError, ConfigError, InvalidSetting, UnknownSetting, logs
+from asgi_arbiter.config import LOGGING_CONFIG, AppImportError, ConfigError, InvalidSetting, UnknownSetting, logs
 from asgi_arbiter.config.logconfig import LogConfig
 from tests.logging_support import untouched
 
@@ -178,11 +179,26 @@ def test_the_questions_of_uvicorn_are_answered() -> None:
     config = Config("main:app", reload=True, log_config=None)
     assert config.should_reload
     assert config.use_subprocess
+    assert (make().asgi_version, make(interface="asgi2").asgi_version) == ("3.0", "2.0")
     config.setup_event_loop()
     assert callable(config.get_loop_factory())
 
 
+@pytest.mark.parametrize(
+    ("keywords", "headers"),
+    [
+        ({}, [(b"server", b"asgi-arbiter")]),
+        ({"server_header": False}, []),
+        ({"headers": [("X-One", "1:2")]}, [(b"server", b"asgi-arbiter"), (b"x-one", b"1:2")]),
+        ({"headers": [("Server", "mine")]}, [(b"server", b"mine")]),
+    ],
+)
+def test_the_headers_of_each_response_can_be_read(keywords: dict[str, Any], headers: Any) -> None:
+    assert make(**keywords).encoded_headers == headers
+
+
 def test_what_only_worker_processes_can_have_is_told() -> None:
+    assert make(preload_app=True).for_arbiter == ("preload_app",)
     assert make().for_arbiter == ()
     assert make(workers=1, backlog=5).for_arbiter == ()
     assert make(workers=4, reload=True, pidfile="x", post_fork="m:f").for_arbiter == (
@@ -205,6 +221,12 @@ def test_an_object_is_loaded_as_it_is_and_once() -> None:
     config.app = "nowhere:app"
     config.load()
     assert config.loaded_app is app
+
+
+def test_the_application_can_be_imported_alone() -> None:
+    config = make()
+    assert config.load_app() is app
+    assert not config.loaded
 
 
 def test_a_factory_is_called() -> None:
@@ -290,6 +312,25 @@ def test_a_dictionary_for_logging_is_taken() -> None:
     assert [type(handler) for handler in logger.handlers] == [logging.NullHandler]
     assert logger.level == logging.ERROR
     assert config.log_config is made
+
+
+@pytest.fixture
+def logging_config() -> Iterator[dict[str, Any]]:
+    before = copy.deepcopy(LOGGING_CONFIG)
+    yield LOGGING_CONFIG
+    LOGGING_CONFIG.clear()
+    LOGGING_CONFIG.update(before)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_dictionary_of_uvicorn_s_shape_can_be_changed_and_passed_on_or_only_changed(
+    logging_config: dict[str, Any], given: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging_config["formatters"]["default"]["fmt"] = "mine %(message)s"
+    config = Config(app, log_config=logging_config) if given else Config(app)
+    logging.getLogger("asgi_arbiter.worker").info("hello")
+    assert capfd.readouterr().err == "mine hello\n"
+    assert config.leaves_logging_alone is False
 
 
 INI = "[loggers]\nkeys=root\n[handlers]\nkeys=\n[formatters]\nkeys=\n[logger_root]\nhandlers=\n"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import configparser
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asgi_arbiter.arbiter.public_forms import held, spoken, take_log_config
+from asgi_arbiter.arbiter.public_forms import changed_logging, held, spoken, take_log_config
 from asgi_arbiter.config import InvalidSetting, SourceUnreadable
 from asgi_arbiter.config.logconfig import LogConfig
 
@@ -78,3 +79,17 @@ def test_a_path_is_a_word_and_everything_else_an_object() -> None:
     take_log_config(words, objects)
     assert words == {}
     assert objects["log_config"]["incremental"] is True
+
+
+def test_a_logging_configuration_that_nobody_asked_for_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "asgi_arbiter.config.loglook", raising=False)
+    assert changed_logging() is None
+    assert "asgi_arbiter.config.loglook" not in sys.modules
+
+
+def test_a_logging_configuration_that_the_program_changed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from asgi_arbiter.config import loglook
+
+    assert changed_logging() is None
+    monkeypatch.setitem(loglook.LOGGING_CONFIG, "version", 2)
+    assert changed_logging() == loglook.LOGGING_CONFIG

@@ -75,7 +75,15 @@ def test_one_worker_serves_in_this_process(hosts: Hosts) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"workers": 2}, {"reload": True}, {"pidfile": "x.pid"}, {"post_fork": "m:f"}, {"daemon": True}]
+    "options",
+    [
+        {"workers": 2},
+        {"reload": True},
+        {"pidfile": "x.pid"},
+        {"post_fork": "m:f"},
+        {"daemon": True},
+        {"preload_app": True},
+    ],
 )
 def test_what_needs_processes_starts_the_arbiter(hosts: Hosts, options: Any) -> None:
     run("main:app", log_config=None, **options)
@@ -89,6 +97,16 @@ def test_processes_need_an_import_string(hosts: Hosts, options: Any) -> None:
     with pytest.raises(ConflictingSettings, match="needs the application as an import string, such as run"):
         run(app, log_config=None, **options)
     assert hosts.log == []
+
+
+def test_a_function_to_be_called_now_and_then_needs_the_serving_process(hosts: Hosts) -> None:
+    async def notify() -> None:
+        """Never called."""
+
+    run(app, callback_notify=notify, log_config=None)
+    with pytest.raises(ConflictingSettings, match="workers=2: callback_notify is called in the process that serves"):
+        run("main:app", workers=2, callback_notify=notify, log_config=None)
+    assert [host for host, _ in hosts.log] == ["server"]
 
 
 def test_processes_need_the_main_thread_without_a_loop(hosts: Hosts) -> None:
