@@ -40,13 +40,13 @@ def asked(server: ServerProcess, target: str) -> Iterator[socket.socket]:
 
 def test_a_killed_worker_costs_only_what_it_had_in_hand(serve: Serve) -> None:
     server = serve("troubled:app", "-w", "3", *JSON, "--no-access-log", cwd=APPS)
-    with Load(server.port) as load:
+    with Load(server.port, may_fail=True) as load:
         for _ in range(3):
             before = server.wait_workers(3)
             os.kill(before[0], signal.SIGKILL)
             server.wait_workers(3, without=[before[0]])
+            load.wait_more(4)
     assert len(load.failures) <= 3 * 4, load.failures  # at most one of each client was in hand
-    assert load.answered > 10
     assert "SIGKILL" in server.wait_event("worker_crashed")["message"]
 
 

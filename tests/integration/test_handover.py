@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .load import Load, tcp, unix
+from tests.load import Load
+
 from .server_process import COMMAND, ServerProcess, eventually
 
 pytestmark = pytest.mark.process
@@ -88,10 +89,10 @@ Start = Callable[..., Upgraded]
 def test_the_new_program_takes_over_and_no_request_fails(start: Start, project: Project, more: tuple[str, ...]) -> None:
     folder = project(main=APP)
     up = start("main:app", "-w", "2", *ANY_PORT, *more, cwd=folder)
-    with Load(tcp(up.port)) as load:
+    with Load(up.port) as load:
         project(main=APP.replace('"one"', '"two"'))
         leader = up.upgrade()
-        load.answers.clear()
+        load.forget()
         load.wait_more()
         assert load.answers == {b"two"}
     assert up.server.process.wait() == 0
@@ -101,7 +102,7 @@ def test_the_new_program_takes_over_and_no_request_fails(start: Start, project: 
 def test_upgrades_may_follow_each_other(start: Start) -> None:
     up = start("plain:app", "-w", "2", *ANY_PORT)
     leader = 0
-    with Load(tcp(up.port), clients=1):
+    with Load(up.port, each=2):
         for count in (1, 2, 3):
             leader = up.upgrade(of=leader, count=count)
     up.stop(leader)
@@ -113,7 +114,7 @@ def test_several_addresses_pass_and_the_socket_file_keeps_its_inode(start: Start
     up = start("plain:app", "-w", "2", *binds)
     ports = [port for _, port in up.server.addresses()]
     before = path.stat()
-    with Load(*(tcp(port) for port in ports), unix(str(path)), clients=1) as load:
+    with Load(*ports, str(path), each=2) as load:
         leader = up.upgrade()
         load.wait_more()
     after = path.stat()
@@ -126,7 +127,7 @@ def test_several_addresses_pass_and_the_socket_file_keeps_its_inode(start: Start
 def test_an_abstract_socket_passes(start: Start) -> None:
     name = f"arbiter-test-{os.getpid()}"
     up = start("plain:app", "--bind", f"unix:@{name}")
-    with Load(unix("\0" + name), clients=1):
+    with Load("\0" + name, each=2):
         leader = up.upgrade()
     up.stop(leader)
 
@@ -138,7 +139,7 @@ def test_sockets_from_the_service_manager_pass_and_stay_open_for_it(start: Start
         script += "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); os.execv(sys.argv[1], sys.argv[1:])"
         command = (sys.executable, "-c", script, *COMMAND)
         up = start("plain:app", "-w", "2", command=command, pass_fds=(activated.fileno(),))
-        with Load(tcp(activated.getsockname()[1]), clients=1):
+        with Load(activated.getsockname()[1], each=2):
             leader = up.upgrade()
         up.server._ports.clear()  # the socket is the test's own
         up.stop(leader)
@@ -165,7 +166,7 @@ def test_a_successor_that_cannot_boot_changes_nothing_and_the_next_one_may(
     binds = (*ANY_PORT, "--bind", f"unix:{path}", "--pidfile", str(pidfile))
     up = start("main:app", "-w", "2", *binds, cwd=folder, quiet=False)
     workers = up.server.workers()
-    with Load(tcp(up.port), unix(str(path)), clients=1) as load:
+    with Load(up.port, str(path), each=2) as load:
         project(main=source)
         up.server.signal(signal.SIGUSR2)
         assert reason in up.server.wait_event("upgrade_failed")["message"]
@@ -194,7 +195,7 @@ def test_a_settings_file_that_has_become_wrong_changes_nothing(start: Start, pro
 def test_a_successor_that_is_killed_changes_nothing_before_it_leads(start: Start, when: str, tmp_path: Path) -> None:
     # Never settled: so it neither leads nor leaves by itself.
     up = start("plain:app", "-w", "2", *ANY_PORT, "--settle-time", "600")
-    with Load(tcp(up.port), clients=1) as load:
+    with Load(up.port, each=2) as load:
         up.server.signal(signal.SIGUSR2)
         up.server.wait_event("successor_started")
         (successor,) = up.successors()
@@ -214,7 +215,7 @@ def test_the_successor_leads_when_its_predecessor_is_killed(start: Start) -> Non
     up.server.signal(signal.SIGKILL)
     up.server.wait_event("lead_taken")
     eventually(lambda: not set(old) & set(up.server.left()), "the orphans of the predecessor have left")
-    with Load(tcp(up.port), clients=1):  # and have not closed the shared socket to new connections
+    with Load(up.port, each=2):  # and have not closed the shared socket to new connections
         pass
     up.stop(up.successors()[0])
 
@@ -240,7 +241,7 @@ def test_a_second_upgrade_meanwhile_is_refused(start: Start) -> None:
 
 def test_a_hangup_of_the_whole_group_does_not_end_the_upgrade(start: Start) -> None:
     up = start("plain:app", "-w", "1", *ANY_PORT)
-    with Load(tcp(up.port), clients=1):
+    with Load(up.port, each=2):
         up.server.signal(signal.SIGUSR2)
         up.server.wait_event("upgrade_begun")
         up.server.signal_group(signal.SIGHUP)
@@ -318,11 +319,11 @@ def test_a_daemon_is_upgraded_and_stays_one(short_path: Path, project: Project) 
     with ServerProcess(*arguments, *OPTIONS, cwd=folder, wait=False) as server:
         assert server.wait_exit() == 0
         first = int(pidfile.read_text())
-        with Load(unix(str(path)), clients=1) as load:
+        with Load(str(path), each=2) as load:
             project(main=APP.replace('"one"', '"two"'))
             os.kill(first, signal.SIGUSR2)
             eventually(lambda: not alive(first), "the former arbiter has ended")
-            load.answers.clear()
+            load.forget()
             load.wait_more()
             assert load.answers == {b"two"}
         leader = int(pidfile.read_text())

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .load import Load, tcp
+from tests.load import Load
+
 from .server_process import ServerProcess, eventually
 
 pytestmark = [
@@ -103,7 +104,7 @@ def test_signals_to_the_whole_group_are_harmless(serve: Serve) -> None:
 def test_a_reload_under_load_loads_new_code_and_loses_no_request(serve: Serve, project: Project) -> None:
     folder = project(main=APP)
     server = serve("main:app", "-w", "2", *PRELOAD, cwd=folder)
-    with Load(tcp(server.port)) as load:
+    with Load(server.port) as load:
         project(main=APP.replace('"one"', '"two"'))
         server.signal(signal.SIGHUP)
         server.wait_event("reload_promoted")
@@ -143,7 +144,7 @@ def test_a_broken_deploy_is_rejected_and_leaves_no_mold(serve: Serve, project: P
     server = serve("main:app", "-w", "2", *PRELOAD, cwd=folder, quiet=False)
     before = server.workers()
     project(main=source)
-    with Load(tcp(server.port), clients=1) as load:
+    with Load(server.port, each=2) as load:
         server.signal(signal.SIGHUP)
         server.wait_event("reload_rejected")
         load.wait_more()
@@ -169,7 +170,7 @@ def test_an_application_that_cannot_be_imported_ends_the_boot_with_one_traceback
 def test_a_killed_mold_is_made_anew_while_the_workers_serve(serve: Serve, project: Project) -> None:
     server = serve("main:app", "-w", "2", *PRELOAD, cwd=project(main=APP))
     serving = workers(server)
-    with Load(tcp(server.port), clients=1) as load:
+    with Load(server.port, each=2) as load:
         os.kill(molds(server)[0], signal.SIGKILL)
         assert "files as they are then" in server.wait_event("mold_lost")["message"]
         server.wait_event("mold_ready", count=2)
@@ -212,7 +213,7 @@ def test_recycling_takes_its_workers_from_the_mold_and_loses_no_request(
     serve: Serve, project: Project, tmp_path: Path
 ) -> None:
     server = serve("main:app", "-w", "2", "--max-requests", "40", *PRELOAD, cwd=project(main=APP))
-    with Load(tcp(server.port), clients=1):
+    with Load(server.port, each=2):
         server.wait_event("worker_retired", count=4)
     assert len(lines(tmp_path / "imports")) == 1
 
