@@ -2,7 +2,7 @@
 
 A fatal complaint is an impossible combination; the others are combinations in which something has no effect, which the
 other servers accept silently and which therefore only earn a warning. A complaint names the settings that it is about,
-so that the message can begin with where they were written. The only look outside is at the directory of ``chdir``.
+so that the message can begin with where they were written. The only look outside is whether named directories exist.
 """
 
 from __future__ import annotations
@@ -95,6 +95,26 @@ def _revocation_lists_are_for_client_certificates(config: Config, given: Given) 
 def _reload_stays_in_the_foreground(config: Config, given: Given) -> Complaint | None:
     if config.reload and config.daemon:
         return Complaint(("daemon", "reload"), "reload is for development and daemon for production; choose one")
+    return None
+
+
+def _watched_directories_exist(config: Config, given: Given) -> Complaint | None:
+    if not config.reload:
+        return None
+    missing = [path for path in config.reload_dirs if not Path(config.chdir, path).is_dir()]
+    if not missing:
+        return None
+    named = ", ".join(f'"{path}"' for path in missing)
+    instead = "; the current directory is watched instead" if len(missing) == len(config.reload_dirs) else ""
+    return Complaint(("reload_dirs",), f"there is no directory {named}{instead}", fatal=False)
+
+
+def _watching_needs_reload(config: Config, given: Given) -> Complaint | None:
+    if config.reload or "reload" in given:  # a file may say: reload = DEBUG
+        return None
+    for name in ("reload_dirs", "reload_includes", "reload_excludes"):
+        if getattr(config, name):
+            return Complaint((name,), "has no effect without reload", fatal=False)
     return None
 
 
@@ -211,6 +231,8 @@ RULES: tuple[Rule, ...] = (
     _password_needs_key,
     _revocation_lists_are_for_client_certificates,
     _reload_stays_in_the_foreground,
+    _watched_directories_exist,
+    _watching_needs_reload,
     _pidfile_is_no_port,
     _daemon_needs_a_log,
     _reuse_port_is_for_tcp,

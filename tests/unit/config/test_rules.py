@@ -100,6 +100,18 @@ def test_an_impossible_combination_is_fatal(values: dict[str, Any], about: tuple
             "ws_ping_timeout",
             "has no effect without ws_ping_interval",
         ),
+        (
+            {"reload": True, "reload_dirs": ("/no/such", "/neither")},
+            "reload_dirs",
+            'there is no directory "/no/such", "/neither"; the current directory is watched instead',
+        ),
+        (
+            {"reload": True, "chdir": str(Path(__file__).parent), "reload_dirs": ("../config", "no such")},
+            "reload_dirs",
+            'there is no directory "no such"',
+        ),
+        ({"reload_dirs": ("src",)}, "reload_dirs", "has no effect without reload"),
+        ({"reload_includes": ("*.html",)}, "reload_includes", "has no effect without reload"),
     ],
 )
 def test_a_combination_without_effect_is_a_warning(values: dict[str, Any], about: str, text: str) -> None:
@@ -121,6 +133,7 @@ def test_a_default_that_nobody_chose_breaks_no_rule() -> None:
     "values",
     [
         {"reload": True, "workers": 4},
+        {"reload": False, "reload_includes": ("*.html",)},
         {**TLS, "cert_reqs": 1, "ca_certs": "ca.pem"},
         {"certfile": "both.pem"},
         {"max_requests": 10, "max_requests_jitter": 5},
