@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from asgi_arbiter.config import AddressKind, Loaded, UnknownSetting, configure
+from asgi_arbiter.config import AddressKind, InvalidSetting, Loaded, UnknownSetting, configure
 from asgi_arbiter.config.records import replace
 from asgi_arbiter.config.settings import ADDRESS_PARTS, names, options
 
@@ -192,6 +192,20 @@ class Config:
         if self.settings.app_dir or self.settings.pythonpath:  # else the program's own path holds, as in uvicorn
             prepare_path(self.settings)
         return load_application(self.settings)
+
+    def read_certificates(self) -> ssl.SSLContext:
+        """Make the TLS context anew, from the files as they are now.
+
+        Raises:
+            ConfigError: something is wrong with them, or there are none; ``ssl`` stays as it is.
+        """
+        from asgi_arbiter.config.tls import server_context
+
+        fresh = server_context(self.settings)
+        if fresh is None:
+            raise InvalidSetting("certfile: there are no certificates to be read, it is not set")
+        self.ssl = fresh
+        return fresh
 
     def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
         """The function that makes the event loop."""

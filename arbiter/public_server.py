@@ -121,6 +121,16 @@ class Server:
             core.abort()
             core.lifespan.hurry(_LAST_WORDS)
 
+    def reload_certificates(self) -> None:
+        """Read certificates and keys anew, from any thread: connections made from now on get them, and those that are
+        there go on. ``ssl_context_factory`` is called again.
+
+        Raises:
+            ConfigError: something is wrong with them; the old ones stay in use.
+        """
+        fresh = self.config.read_certificates()
+        self._call(lambda: self._core.use_tls(fresh) if self._core is not None else None)
+
     # Questions
 
     @property

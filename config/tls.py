@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .settings import Config
     from .tls_pair import Pair
 
-__all__ = ["prepared_context", "server_context"]
+__all__ = ["hooked", "prepared_context", "server_context"]
 
 log = logging.getLogger("asgi_arbiter.arbiter")
 
@@ -164,10 +164,7 @@ def _load(context: ssl.SSLContext, setting: str, path: str, begin: bytes, what: 
 
 
 def _from_hook(config: Config, prepared: ssl.SSLContext | None) -> ssl.SSLContext:
-    import ssl
-
     from .importer import import_object
-    from .tls_pair import forget_certificate
     from .usertrace import user_traceback
 
     given: Any = config.ssl_context
@@ -187,10 +184,17 @@ def _from_hook(config: Config, prepared: ssl.SSLContext | None) -> ssl.SSLContex
             f"ssl_context: {_name(given)} raised {type(problem).__name__}: {problem}",
             traceback_text=user_traceback(problem),
         ) from problem
+    return hooked(context, _name(given))
+
+
+def hooked(context: Any, name: str) -> ssl.SSLContext:
+    """What the hook ``name`` has returned, if that is a context. Raises ``InvalidSetting``."""
+    import ssl
+
+    from .tls_pair import forget_certificate
+
     if not isinstance(context, ssl.SSLContext):
-        raise InvalidSetting(
-            f"ssl_context: {_name(given)} returned a {type(context).__name__}, expected an ssl.SSLContext"
-        )
+        raise InvalidSetting(f"ssl_context: {name} returned a {type(context).__name__}, expected an ssl.SSLContext")
     forget_certificate(context)
     return context
 

@@ -10,8 +10,9 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from .plaintext import answer, speaks_http
 
 if TYPE_CHECKING:
     import socket
@@ -31,6 +32,8 @@ _EMPTYING = 65_536
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """accept(2): no descriptors or no memory. Everything else concerns the one connection, which is gone."""
 
+_NO_TLS = "This port speaks TLS: ask with https."
+_LEAST = 0.001
 _CONNECTIONS_KEEP_TIME = 86_400.0
 """For the loops' own deadline from ``close`` to the end of a TLS connection (30 s by default). It would cut off what a
 slow client is still taking; connections look themselves whether theirs takes anything (``age``)."""
@@ -50,13 +53,10 @@ class ConnectionSetup:
         # The loop holds tasks weakly; until its transport exists nothing else holds one of these.
         self._tasks: set[asyncio.Task[None]] = set()
         self._factory = factory
+        self.tls = tls
+        """For the connections to come; may be replaced by another one, but not by none."""
         self._connect: Callable[[ProtocolFactory, socket.socket], Coroutine[Any, Any, Any]]
-        self._connect = context.loop.connect_accepted_socket
-        if tls is not None:
-            limit = context.config.handshake_timeout or None
-            self._connect = partial(
-                self._connect, ssl=tls, ssl_handshake_timeout=limit, ssl_shutdown_timeout=_CONNECTIONS_KEEP_TIME
-            )
+        self._connect = context.loop.connect_accepted_socket if tls is None else self._shake_hands
         self._introductions: Introductions | None = None
         if reads_prefaces:
             from .introduction import Introductions
@@ -98,6 +98,30 @@ class ConnectionSetup:
                 await self._introductions.connect(self._connect, self._factory, connection)
         except OSError as error:  # includes ssl.SSLError: a failed handshake is the client's affair
             log.debug("a connection could not be set up: %s", error, extra={"event": "connection_setup_failed"})
+
+    async def _shake_hands(self, factory: ProtocolFactory, connection: socket.socket) -> None:
+        """Make an encrypted connection within ``handshake_timeout``, from the wait for its first byte on."""
+        loop, limit = self.context.loop, self.context.config.handshake_timeout or None
+        began = loop.time()
+        try:
+            async with asyncio.timeout(limit):
+                is_plain = await speaks_http(loop, connection)
+        except BaseException:
+            connection.close()
+            raise
+        if is_plain:
+            from asgi_arbiter.protocols.response import refusal_bytes
+
+            log.debug("a client speaks plain HTTP where TLS is spoken", extra={"event": "plain_http_refused"})
+            await answer(loop, connection, refusal_bytes(400, _NO_TLS, self.context.date_header, b""))
+            return
+        await loop.connect_accepted_socket(
+            factory,
+            connection,
+            ssl=self.tls,
+            ssl_handshake_timeout=limit and max(limit - (loop.time() - began), _LEAST),
+            ssl_shutdown_timeout=_CONNECTIONS_KEEP_TIME,
+        )
 
     def empty(self, listeners: Sequence[Listener]) -> None:
         """Take everything from the accept queues."""

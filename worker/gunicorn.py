@@ -155,13 +155,14 @@ class ArbiterWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._tls = self._tls_context()
 
     def _tls_context(self) -> ssl.SSLContext | None:
-        from asgi_arbiter.config.tls import server_context
+        from asgi_arbiter.config.tls import hooked, server_context
 
         if not self.cfg.is_ssl:
             return None
         if is_own(self.cfg, "ssl_context"):  # gunicorn 21 and later
-            made: ssl.SSLContext = self.cfg.ssl_context(self.cfg, lambda: server_context(self.config))
-            return made
+            return hooked(
+                self.cfg.ssl_context(self.cfg, lambda: server_context(self.config)), "gunicorn's ssl_context hook"
+            )
         return server_context(self.config)
 
     def load_wsgi(self) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from asgi_arbiter.protocols.proxy import Trust
 from asgi_arbiter.protocols.proxy_preface import LIMIT, InvalidPreface, Preface, read_preface
 
+from .plaintext import readable
+
 if TYPE_CHECKING:
     from asgi_arbiter.config import Config
 
@@ -68,7 +70,7 @@ class Introductions:
     async def _read(self, connection: socket.socket) -> Preface:
         taken = b""
         while True:
-            await _readable(self._loop, connection)
+            await readable(self._loop, connection)
             seen = connection.recv(_LOOK, socket.MSG_PEEK)
             if not seen:
                 raise ConnectionResetError("the peer left before its PROXY preface was complete")
@@ -82,20 +84,6 @@ class Introductions:
 def _host(connection: socket.socket) -> str | None:
     name = connection.getpeername()
     return str(name[0]) if isinstance(name, tuple) else None
-
-
-async def _readable(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(connection.fileno(), _set, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(connection.fileno())
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 class Introduced(asyncio.Protocol):

@@ -99,6 +99,7 @@ class Server:
         self._lag = 0.0
         self._context: ConnectionContext | None = None
         self._acceptor: Acceptor | None = None
+        self._setup: ConnectionSetup | None = None
         self._ticker: Ticker | None = None
         self._report: DrainReport | None = None
 
@@ -144,6 +145,12 @@ class Server:
         """Leave now: cut all connections and cancel all tasks; the lifespan shutdown still runs."""
         self.begin_drain("shutdown", timeout=0)
         self._drain.abort()
+
+    def use_tls(self, context: ssl.SSLContext) -> None:
+        """Present other certificates to the connections to come; those that are there go on as they are."""
+        self._tls = context
+        if self._setup is not None:
+            self._setup.tls = context
 
     def snapshot(self) -> ServerSnapshot:
         """The server at this moment."""
@@ -233,7 +240,7 @@ class Server:
         from asgi_arbiter.protocols import resolve_http
 
         factory = partial(resolve_http(self.config.http), context)
-        setup = ConnectionSetup(context, factory, self._tls or server_context(self.config))
+        setup = self._setup = ConnectionSetup(context, factory, self._tls or server_context(self.config))
         return choose(setup, factory, self._rivals, expected=self._rivals_expected)
 
     # Serving

@@ -81,8 +81,16 @@ def test_out_of_descriptors_is_raised_and_a_vanished_client_is_not() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("said", "line", "answered"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "a client speaks plain HTTP where TLS is spoken", b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"\x16\x03\x01\x00\x05hello", "a connection could not be set up", b""),
+        (b"\x00" * 100, "a connection could not be set up", b""),
+    ],
+)
 def test_a_client_that_does_not_speak_tls_is_a_line_at_debug(
-    run: Any, bind: Any, caplog: pytest.LogCaptureFixture
+    run: Any, bind: Any, caplog: pytest.LogCaptureFixture, said: bytes, line: str, answered: bytes
 ) -> None:
     caplog.set_level(logging.DEBUG, "asgi_arbiter.worker")
 
@@ -92,21 +100,27 @@ def test_a_client_that_does_not_speak_tls_is_a_line_at_debug(
         listener = bind()
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(listener.socket.getsockname())
-            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            client.sendall(said)
+            client.shutdown(socket.SHUT_WR)
             made.take(listener.socket)
             async with asyncio.timeout(5):
                 while made.pending:
                     await asyncio.sleep(0.001)
+            client.settimeout(5)
+            try:
+                answer = client.recv(1000)
+            except ConnectionResetError:
+                answer = b""
         assert transports == []
+        assert answer.startswith(answered)
+        assert b"https" in answer or not answered
         listener.close()
         await asyncio.sleep(0.01)
 
     run(main)
-    assert (
-        next(record for record in caplog.records if record.name == "asgi_arbiter.worker")
-        .getMessage()
-        .startswith("a connection could not be set up")
-    )
+    (told,) = (record for record in caplog.records if record.name == "asgi_arbiter.worker")
+    assert told.levelno == logging.DEBUG
+    assert told.getMessage().startswith(line)
 
 
 def test_giving_up_ends_what_is_pending(run: Any, bind: Any) -> None:
