@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 import threading
 from types import TracebackType
 from typing import Self
@@ -29,15 +30,22 @@ _POST = b"POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % len
 class Load:
     """Load from entering to leaving the block, where it is asserted that nothing failed."""
 
-    def __init__(self, *targets: int | str, each: int = 4, until_refused: bool = False, may_fail: bool = False) -> None:
+    def __init__(
+        self,
+        *targets: int | str,
+        each: int = 4,
+        until_refused: bool = False,
+        may_fail: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """``targets``: ports of 127.0.0.1 and paths of Unix sockets (``\\0name`` for an abstract one), with ``each`` so
         many clients. ``until_refused``: a refused connection is the end and no failure, since the server has been told
-        to stop. ``may_fail``: the test looks at ``failures`` itself."""
+        to stop. ``may_fail``: the test looks at ``failures`` itself. ``tls``: of clients that ask for ``localhost``."""
         self.failures: list[str] = []
         self.answers: set[bytes] = set()
         """The different bodies that came in answer to a GET."""
         self.answered = 0
-        self._until_refused, self._may_fail = until_refused, may_fail
+        self._until_refused, self._may_fail, self._tls = until_refused, may_fail, tls
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._forgotten = 0
@@ -69,7 +77,7 @@ class Load:
         while not self._over.is_set():
             try:
                 try:
-                    wire = Wire(_connect(target))
+                    wire = Wire(_encrypted(_connect(target), self._tls))
                 except (ConnectionRefusedError, FileNotFoundError):
                     if self._until_refused:
                         return
@@ -112,6 +120,16 @@ class Load:
         if kind is None and not self._may_fail:
             asked = self.answered + len(self.failures)
             assert not self.failures, f"{len(self.failures)} of {asked} requests failed: {self.failures[:5]}"
+
+
+def _encrypted(sock: socket.socket, tls: ssl.SSLContext | None) -> socket.socket:
+    if tls is None:
+        return sock
+    try:
+        return tls.wrap_socket(sock, server_hostname="localhost")
+    except OSError:
+        sock.close()
+        raise
 
 
 def _connect(target: int | str) -> socket.socket:
