@@ -2,14 +2,14 @@
 
 Rules: every option comes from the table, except the four parts of an address and the actions (``--version`` and the
 like). Click only cuts the words; values are converted by ``coerce`` like those of any other source. What was not given
-stays absent: defaults are never applied here.
+stays absent: defaults are never applied here. Of the several hundred options, click gets those that the words of the
+command line mention; making all of them, which help and completion need, takes as long as importing click.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from typing import Any
 
 import click
@@ -73,7 +73,21 @@ class _Spelling(click.Option):
 
 
 class _Command(click.Command):
-    """Help by section, in the order of the manual, instead of one list."""
+    """Has the options that are mentioned, and help by section, in the order of the manual, instead of one list."""
+
+    def __init__(self, actions: Sequence[click.Parameter] = (), **rest: Any) -> None:
+        super().__init__("asgi-arbiter", add_help_option=False, **rest)
+        self.actions = actions
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Cut ``args``; completion (``resilient_parsing``) has to know every option."""
+        self.params = [*_parameters(None if ctx.resilient_parsing else _mentioned(args)), *self.actions]
+        return super().parse_args(ctx, args)
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The help text, which names every option."""
+        self.params = [*_parameters(), *self.actions]
+        return super().get_help(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections that have visible options, the actions last."""
@@ -93,39 +107,35 @@ def command(run: Callable[[CommandLine], Any], version: Callable[[], str]) -> cl
     """The click command: ``run`` gets the cut command line, ``version`` gives the text for ``--version``."""
 
     def callback(**parameters: Any) -> Any:
-        return run(_collect(parameters))
+        return run(_collect(click.get_current_context()))
 
-    def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-        if wanted and not context.resilient_parsing:
-            click.echo(version())
-            context.exit()
+    def action(flags: tuple[str, str], text: Callable[[click.Context], str], help: str) -> click.Option:
+        def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+            if wanted and not context.resilient_parsing:
+                click.echo(text(context))
+                context.exit()
 
-    actions: list[click.Parameter] = [
-        click.Option(["--version", "-v"], is_flag=True, is_eager=True, expose_value=False, callback=show_version,
-                     help="Show the versions of the program and of what it uses, and exit."),
-    ]  # fmt: skip
+        return click.Option(flags, is_flag=True, is_eager=True, expose_value=False, callback=show, help=help)
+
+    show_versions = "Show the versions of the program and of what it uses, and exit."
     return _Command(
-        "asgi-arbiter",
-        params=[*_parameters(), *actions],
+        actions=[
+            action(("--version", "-v"), lambda _: version(), show_versions),
+            action(("-h", "--help"), lambda context: context.get_help(), "Show this message and exit."),
+        ],
         callback=callback,
         help="Serve the ASGI application APP (module:attribute) with supervised worker processes.",
         epilog="Each setting can also stand in asgi-arbiter.toml or in a variable ASGI_ARBITER_<NAME>. Options that "
         "gunicorn has and that have no effect here are accepted with a warning and not listed. asgi-arbiter migrate "
         "prints another server's command line as a settings file.",
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+        context_settings={"max_content_width": 110},
     )
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:
-    """Cut ``arguments``. Raises ``UnknownSetting`` or ``ConfigError``."""
-    with _parser().make_context("asgi-arbiter", list(arguments)) as context:
-        return _collect(context.params)
-
-
-@cache
-def _parser() -> click.Command:
-    """A command without the actions that print and leave."""
-    return click.Command("asgi-arbiter", params=_parameters(), add_help_option=False)
+    """Cut ``arguments``; those that print and leave are not known. Raises ``UnknownSetting`` or ``ConfigError``."""
+    with _Command().make_context("asgi-arbiter", list(arguments)) as context:
+        return _collect(context)
 
 
 def gunicorn_arguments(text: str) -> tuple[Layer, str]:
@@ -147,15 +157,26 @@ def gunicorn_arguments(text: str) -> tuple[Layer, str]:
 def complaint(error: click.ClickException) -> str:
     """Click's complaint in our words, with the nearest flag."""
     if isinstance(error, click.NoSuchOption):
-        from .layers import unknown
-
-        return unknown("option", error.option_name, flags()).replace('"', "")
+        return _no_such_option(error.option_name)
     text = error.format_message()
     if isinstance(error, click.UsageError) and text.startswith("Got unexpected extra argument"):
         return _superfluous(text.partition("(")[2].rstrip(")"), str(error.ctx.params.get("app") if error.ctx else ""))
     if isinstance(error, click.BadOptionUsage) and "requires" in text:
         return f"{error.option_name} needs a value"
     return text[:1].lower() + text[1:].rstrip(".")
+
+
+def _no_such_option(given: str) -> str:
+    """What was meant: the beginning of a long flag (gunicorn takes those), a setting without a flag, or a similar flag."""
+    from .layers import unknown
+
+    whole = sorted({flag for flag in flags() if flag.startswith(given) and len(given) > 3})
+    if 0 < len(whole) < _FEW:
+        return f"no such option {given}; write it out: {' or '.join(whole)}"
+    setting = names().get(given.removeprefix("--").replace("-", "_"))
+    if setting is not None and not options()[setting].flags:
+        return f"no such option {given}; set {setting} in the settings file or as {PREFIX}{setting.upper()}"
+    return unknown("option", given, flags()).replace('"', "")
 
 
 def _superfluous(extra: str, app: str) -> str:
@@ -180,10 +201,24 @@ def flags() -> list[str]:
 # ------------------------------------------------------------------------------------------------------- from the table
 
 
-def _parameters() -> list[click.Parameter]:
+def _mentioned(words: Sequence[str]) -> set[str]:
+    """Every flag that ``words`` can mean, and more: some are values, and the letters behind a short flag may be either."""
+    found: set[str] = set()
+    for word in words:
+        if word.startswith("--"):
+            found.add(word.partition("=")[0].replace("--no-", "--", 1))
+            found.add(word.partition("=")[0])
+        elif word.startswith("-"):
+            found.update(f"-{letter}" for letter in word[1:])
+    return found
+
+
+def _parameters(mentioned: set[str] | None = None) -> list[click.Parameter]:
+    """What click is to know: APP, the actions of ours, and the settings that have a ``mentioned`` flag; or all."""
     rendered: list[click.Parameter] = [click.Argument(["app"], required=False, metavar="APP")]
     for name, option in options().items():
-        rendered += _spellings(name, option)
+        if mentioned is None or not mentioned.isdisjoint((*option.flags, *option.also)):
+            rendered += _spellings(name, option)
         if name == "bind":
             rendered += _address_parts()
     rendered += [
@@ -228,17 +263,15 @@ def _spelling(name: str, parameter: str, option: Option, flags: tuple[str, ...],
 # ------------------------------------------------------------------------------------------------------- click's result
 
 
-@cache
-def _spellings_by_parameter() -> dict[str, _Spelling]:
-    return {each.name or "": each for each in _parameters() if isinstance(each, _Spelling)}
-
-
-def _collect(parameters: dict[str, Any]) -> CommandLine:
+def _collect(context: click.Context) -> CommandLine:
     """Click's parameters as values under the settings' names. Raises ``ConflictingSettings`` for two spellings of one
     setting that is no list."""
     values: dict[str, Given] = {}
-    for parameter, spelling in _spellings_by_parameter().items():
-        raw = parameters.get(parameter)
+    parameters = context.params
+    for spelling in context.command.params:
+        if not isinstance(spelling, _Spelling):
+            continue
+        raw = parameters.get(spelling.name or "")
         if raw is None or raw == ():
             continue
         where = f"command line, {_typed(spelling, raw)}"

@@ -382,3 +382,22 @@ def test_every_flag_is_known_to_the_hints() -> None:
 
 def test_the_command_line_of_all_defaults_is_the_default_config() -> None:
     assert start("").config == Config()
+
+
+def test_click_gets_the_options_that_are_mentioned_and_for_completion_all() -> None:
+    program = command(lambda line: line, lambda: "")
+    with program.make_context("asgi-arbiter", ["--workers=4", "--no-access-log", "-k", "asgi", "main:app"]) as context:
+        few = {each.name for each in context.command.params}
+    assert {"app", "workers", "access_log", "worker_class"} <= few
+    assert {"keepalive", "backlog", "headers"}.isdisjoint(few)
+    with program.make_context("asgi-arbiter", [], resilient_parsing=True) as context:
+        assert {option for option, each in options().items() if each.flags} <= {
+            each.name for each in context.command.params
+        }
+
+
+@pytest.mark.parametrize("word", ["-vw4", "-w", "-bw"])
+def test_letters_behind_a_short_flag_may_be_flags_too(word: str) -> None:
+    program = command(lambda line: line, lambda: "versions")
+    result = CliRunner().invoke(program, [word, "4"])
+    assert "no such option" not in result.output.lower()
