@@ -16,10 +16,10 @@ import click
 
 from .address import DEFAULT_HOST, DEFAULT_PORT
 from .errors import ConfigError, ConflictingSettings, UnknownSetting
-from .layers import Given, Layer, Origin
+from .layers import PREFIX, Given, Layer, Origin
 from .records import Record
 from .schema import Kind, Option
-from .settings import defaults, options
+from .settings import defaults, names, options
 from .written import display_default
 
 __all__ = ["CommandLine", "command", "complaint", "flags", "gunicorn_arguments", "parse"]
@@ -40,6 +40,8 @@ _METAVARS = {
     Kind.PAIRS: "NAME=VALUE",
     Kind.BINDS: "ADDRESS",
 }
+_FEW = 3
+"""How many flags are named when their common beginning was given."""
 _PARTS = {
     "host": ("HOST", f"Host of the address, as uvicorn has it.  [default: {DEFAULT_HOST}]"),
     "port": ("PORT", f"Port of the address, as uvicorn has it; 0 takes a free one.  [default: {DEFAULT_PORT}]"),
@@ -170,9 +172,10 @@ def _no_such_option(given: str) -> str:
     """What was meant: the beginning of a long flag (gunicorn takes those), a setting without a flag, or a similar flag."""
     from .layers import unknown
 
-    whole = sorted({flag for flag in flags() if flag.startswith(given) and len(given) > 3})
-    if 0 < len(whole) < _FEW:
-        return f"no such option {given}; write it out: {' or '.join(whole)}"
+    whole = {flag for flag in flags() if flag.startswith(given)} if len(given) > 3 else set()
+    if whole:
+        *others, last = sorted(whole, key=lambda flag: (len(flag), flag))[:_FEW]
+        return f"no such option {given}; did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
     setting = names().get(given.removeprefix("--").replace("-", "_"))
     if setting is not None and not options()[setting].flags:
         return f"no such option {given}; set {setting} in the settings file or as {PREFIX}{setting.upper()}"

@@ -325,8 +325,18 @@ def test_two_spellings_of_a_list_add_up() -> None:
     ("line", "text"),
     [
         ("--wrokers 3", "no such option --wrokers; did you mean --workers?"),
-        ("--limit-max-request 3", "no such option --limit-max-request; did you mean --limit-max-requests?"),
+        (
+            "--limit-max-request 3",
+            "no such option --limit-max-request; did you mean --limit-max-requests or --limit-max-requests-jitter?",
+        ),
+        ("--max-request 3", "no such option --max-request; did you mean --max-requests or --max-requests-jitter?"),
         ("-Z", "no such option -Z"),
+        ("--work 3", "no such option --work; did you mean --workers, --worker-class or --worker-tmp-dir?"),
+        ("--worker-conn 3", "no such option --worker-conn; did you mean --worker-connections?"),
+        (
+            "--post_fork m:f",
+            "no such option --post_fork; set post_fork in the settings file or as ASGI_ARBITER_POST_FORK",
+        ),
         ("--workers", "--workers needs a value"),
         (
             "main:app other:app",
