@@ -27,14 +27,14 @@ import logging.config
 import os
 import re
 from collections.abc import Mapping
-from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final
 
 from .errors import InvalidSetting, MissingExtra, SourceUnreadable
+from .loghandlers import Route
 from .records import Record
 
-__all__ = ["LogConfig", "Route", "ini", "read"]
+__all__ = ["LogConfig", "ini", "read"]
 
 _ERROR: Final = "asgi_arbiter.error"
 _PARTS: Final = ("asgi_arbiter.arbiter", "asgi_arbiter.worker")
@@ -65,19 +65,6 @@ _REJECTIONS: Final = (
     ValueError,
     configparser.Error,
 )
-
-
-class Route(Enum):
-    """Where the lines of one of our two logs go."""
-
-    OWN = auto()
-    """To our handlers."""
-    FILE = auto()
-    """To what the file says for our loggers."""
-    ROOT = auto()
-    """Up to the root logger."""
-    OTHER = auto()
-    """To a logger of uvicorn or gunicorn."""
 
 
 class LogConfig(Record):

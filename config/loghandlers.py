@@ -7,10 +7,24 @@ from __future__ import annotations
 
 import logging
 import sys
+from enum import Enum, auto
 
 from .sinks import Sink
 
-__all__ = ["HandOver", "Identify", "Lent", "SinkHandler", "Steady", "reopen_file_handlers"]
+__all__ = ["HandOver", "Identify", "Lent", "Route", "SinkHandler", "Steady", "reopen_file_handlers"]
+
+
+class Route(Enum):
+    """Where the lines of one of our two logs go."""
+
+    OWN = auto()
+    """To our handlers."""
+    FILE = auto()
+    """To what the file says for our loggers."""
+    ROOT = auto()
+    """Up to the root logger."""
+    OTHER = auto()
+    """To a logger of uvicorn or gunicorn."""
 
 
 class Steady(logging.Logger):

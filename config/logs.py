@@ -22,14 +22,14 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
-from . import logconfig, sinks
+from . import sinks
 from .errors import InvalidSetting
-from .logconfig import Route
 from .logformat import Identity, JsonFormatter, TextFormatter
-from .loghandlers import HandOver, Identify, Lent, SinkHandler, Steady, reopen_file_handlers
+from .loghandlers import HandOver, Identify, Lent, Route, SinkHandler, Steady, reopen_file_handlers
 from .records import Record, made
 
 if TYPE_CHECKING:
+    from .logconfig import LogConfig
     from .settings import Config
 
 __all__ = [
@@ -108,8 +108,7 @@ def configure(config: Config, *, identity: str) -> None:
     """
     _state.identity = Identity(identity)
     _identify.text = identity
-    given: object = config.log_config
-    chosen = logconfig.read(given) if isinstance(given, (str, dict, logconfig.LogConfig)) and given else None
+    chosen = _chosen(config.log_config)
     _release()
     if chosen is not None:
         chosen.apply(use_colors=config.use_colors)
@@ -118,6 +117,14 @@ def configure(config: Config, *, identity: str) -> None:
     _configure_server(config, server_route, server_name)
     _configure_access(config, access_route, access_name)
     _state.configured = True
+
+
+def _chosen(given: object) -> LogConfig | None:
+    if not given:
+        return None
+    from . import logconfig  # brings ``logging.config`` and ``configparser``
+
+    return logconfig.read(given) if isinstance(given, (str, dict, logconfig.LogConfig)) else None
 
 
 def rename(identity: str) -> None:

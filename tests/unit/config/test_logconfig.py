@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from asgi_arbiter.config import InvalidSetting, MissingExtra, SourceUnreadable, logconfig
-from asgi_arbiter.config.logconfig import LogConfig, Route, read
+from asgi_arbiter.config.logconfig import LogConfig, read
+from asgi_arbiter.config.loghandlers import Route
 
 INI = """
 [loggers]
