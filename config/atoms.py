@@ -38,7 +38,7 @@ from .logformat import clf_stamp, quote
 if TYPE_CHECKING:
     from .access import AccessRecord
 
-__all__ = ["compile_format"]
+__all__ = ["compile_format", "unknown_atoms"]
 
 Atom = Callable[["AccessRecord"], "str | int | None"]
 _Piece = Callable[["AccessRecord"], str]
@@ -68,6 +68,12 @@ def compile_format(text: str) -> Callable[[AccessRecord], str]:
         return "".join([piece(record) for piece in pieces])
 
     return line
+
+
+def unknown_atoms(text: str) -> list[str]:
+    """The atoms of a format that are not in the table, as they are written."""
+    tokens = {token["name"]: token[0] for token in _TOKEN.finditer(text) if token["name"] is not None}
+    return [written for name, written in tokens.items() if not name.startswith("{") and name not in _ATOMS]
 
 
 def _add_literal(pieces: list[_Piece], literal: str, text: str, at: int) -> None:

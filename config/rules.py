@@ -8,11 +8,11 @@ so that the message can begin with where they were written. The only look outsid
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from .address import AddressKind
+from .errors import InvalidSetting
 from .records import Record
 from .settings import Config
 
@@ -210,10 +210,45 @@ def _headers_are_headers(config: Config, given: Given) -> Complaint | None:
     return None
 
 
-def _molds_need_linux(config: Config, given: Given) -> Complaint | None:
-    if config.preload_app and sys.platform != "linux":
-        text = "has no effect outside Linux: each worker imports the application itself"
-        return Complaint(("preload_app",), text, fatal=False)
+def _peers_are_addresses(config: Config, given: Given) -> Complaint | None:
+    for name in ("forwarded_allow_ips", "proxy_allow_ips"):
+        for peer in getattr(config, name) if name in given else ():
+            if re.fullmatch(r"[0-9a-fA-F.:]*[.:][0-9a-fA-F.:]*(/.*)?", peer) and not _is_network(peer):
+                return Complaint((name,), f'"{peer}" is neither an address nor a network, no peer has it', fatal=False)
+    return None
+
+
+def _is_network(text: str) -> bool:
+    from ipaddress import ip_network
+
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _root_path_is_a_path(config: Config, given: Given) -> Complaint | None:
+    path = config.root_path
+    if path and not (path[0] == "/" and path[-1] != "/"):
+        good = path.strip("/") and f'"/{path.strip("/")}"'
+        text = f'"{path}" makes paths that applications do not expect; {f"write {good}" if good else "leave it out"}'
+        return Complaint(("root_path",), text, fatal=False)
+    return None
+
+
+def _access_format_can_be_read(config: Config, given: Given) -> Complaint | None:
+    if not config.access_log_format:
+        return None
+    from .atoms import compile_format, unknown_atoms
+
+    try:
+        compile_format(config.access_log_format)
+    except InvalidSetting as error:
+        return Complaint(("access_log_format",), str(error).removeprefix("access_log_format: "))
+    if unknown := unknown_atoms(config.access_log_format):
+        text = f"prints - for {', '.join(unknown)}, which no access log has"
+        return Complaint(("access_log_format",), text, fatal=False)
     return None
 
 
@@ -224,7 +259,6 @@ def _directory_exists(config: Config, given: Given) -> Complaint | None:
 
 
 RULES: tuple[Rule, ...] = (
-    _molds_need_linux,
     _worker_class_runs_asgi,
     _key_needs_certificate,
     _client_certificates_need_tls,
@@ -246,4 +280,7 @@ RULES: tuple[Rule, ...] = (
     _variables_have_values,
     _headers_are_headers,
     _directory_exists,
+    _peers_are_addresses,
+    _root_path_is_a_path,
+    _access_format_can_be_read,
 )

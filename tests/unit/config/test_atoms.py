@@ -10,7 +10,7 @@ import pytest
 
 from asgi_arbiter.config import InvalidSetting
 from asgi_arbiter.config.access import AccessRecord
-from asgi_arbiter.config.atoms import compile_format
+from asgi_arbiter.config.atoms import compile_format, unknown_atoms
 
 
 def record(**changes: Any) -> AccessRecord:
@@ -133,3 +133,8 @@ def test_what_is_no_atom_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(InvalidSetting, match="access_log_format: ") as caught:
         compile_format(text)
     assert text[text.index("%") : text.index("%") + 4] in str(caught.value)
+
+
+def test_atoms_that_are_not_in_the_table_are_found() -> None:
+    assert unknown_atoms('%(h)s %% %({Any}i)s "%(zz)s" %(zz)s %(T)d %(x)5.2f') == ["%(zz)s", "%(x)5.2f"]
+    assert unknown_atoms("plain") == []
