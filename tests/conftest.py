@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -11,6 +12,14 @@ import pytest
 from tests.integration.server_process import ServerProcess
 
 Serve = Callable[..., ServerProcess]
+REPOSITORY = Path(__file__).parents[1]
+
+
+def pytest_sessionstart() -> None:
+    """Compile the sources once. The servers under test write no bytecode (see ``clean_environment``), and where this
+    process writes none either, as in many a CI, each of their workers would compile everything anew."""
+    for name in ("arbiter", "config", "protocols", "worker"):
+        compileall.compile_dir(REPOSITORY / name, quiet=2)
 
 
 @pytest.fixture

@@ -226,7 +226,7 @@ def test_a_head_without_end_is_refused(server: ServerProcess, within: Callable[[
 
 
 def test_half_heads_are_forgotten_in_time(server: ServerProcess, within: Callable[[float], None]) -> None:
-    address = server.addresses()[0]
+    address = server.address
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         wires = [stack.enter_context(Wire(socket.create_connection(address, PATIENCE))) for _ in range(300)]

@@ -30,7 +30,7 @@ ANSWER = rb"HTTP/1.1 200 .*\r\n\r\n(\d+)"
 def asked(server: ServerProcess, target: str) -> Iterator[socket.socket]:
     """A request that nobody waits for, and that the application has begun."""
     begun = server.folder / f"begun-{time.monotonic_ns()}"
-    with socket.create_connection(server.addresses()[0]) as sock:
+    with socket.create_connection(server.address) as sock:
         sock.sendall(
             f"GET {target}{'&' if '?' in target else '?'}begun={begun} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
         )

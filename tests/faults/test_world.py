@@ -69,9 +69,9 @@ def test_a_directory_that_cannot_be_written_to_is_no_cause_for_complaint(serve: 
 def test_a_client_that_vanishes_with_a_reset_harms_nobody(serve: Serve) -> None:
     server = serve("troubled:app", "-w", "1", *JSON, cwd=APPS)
     for _ in range(50):
-        with socket.create_connection(server.addresses()[0]) as sock:
+        with socket.create_connection(server.address) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             sock.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-    with Wire(socket.create_connection(server.addresses()[0])) as wire:
+    with Wire(socket.create_connection(server.address)) as wire:
         assert wire.get().status == 200
     assert not [line for line in server.log.splitlines() if '"level":"error"' in line]

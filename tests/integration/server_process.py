@@ -19,6 +19,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -39,10 +40,12 @@ __all__ = [
     "EXAMPLES",
     "PATIENCE",
     "SCRIPT",
+    "TRUSTS_NOBODY",
     "Finished",
     "ServerProcess",
     "clean_environment",
     "eventually",
+    "fetch",
     "free_port",
     "run",
 ]
@@ -58,6 +61,8 @@ _FOREIGN = re.compile(
     r"ASGI_ARBITER_|UVICORN_|GUNICORN_|PYTHON|LISTEN_|COVERAGE|COV_"
     r"|(NOTIFY_SOCKET|WATCHDOG_USEC|WATCHDOG_PID|WEB_CONCURRENCY|PORT|FORWARDED_ALLOW_IPS|NO_COLOR|FORCE_COLOR)$"
 )
+
+TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 T = TypeVar("T")
 
@@ -82,6 +87,12 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     modules within one second, which is the resolution by which Python tells that a cached file is stale."""
     kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
     return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
+
+
+def fetch(url: str, *, verify: ssl.SSLContext = TRUSTS_NOBODY) -> httpx.Response:
+    """One GET on a connection of its own, for servers of which there is no ``ServerProcess``."""
+    with httpx.Client(trust_env=False, timeout=PATIENCE, verify=verify) as client:
+        return client.get(url)
 
 
 class Finished:
@@ -141,6 +152,7 @@ class ServerProcess:
         self.folder = Path(tempfile.mkdtemp(prefix="arbiter-"))  # short: it holds a Unix socket
         self.folder.chmod(0o755)
         self._ports: set[tuple[str, int]] = set()
+        self._address: tuple[str, int] | None = None
         self._returncode_expected = False
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._notify.bind(str(self.folder / "notify"))
@@ -225,20 +237,28 @@ class ServerProcess:
         connections = psutil.Process(self.pid).net_connections(kind="tcp")
         found = sorted((c.laddr.ip, c.laddr.port) for c in connections if c.status == psutil.CONN_LISTEN)
         self._ports.update(found)
+        self._address = found[0] if found else None
         return found
 
     @property
+    def address(self) -> tuple[str, int]:
+        """The first of them, asked for once: to ask takes long where there are many connections."""
+        return self._address or self.addresses()[0]
+
+    @property
     def port(self) -> int:
-        return self.addresses()[0][1]
+        return self.address[1]
 
     @property
     def base_url(self) -> str:
-        host, port = self.addresses()[0]
+        host, port = self.address
         return f"{self.scheme}://[{host}]:{port}" if ":" in host else f"{self.scheme}://{host}:{port}"
 
     def client(self, **options: Any) -> httpx.Client:
-        """A client with keep-alive, to be closed by the caller (``with server.client() as client``)."""
-        return httpx.Client(**{"base_url": self.base_url, "trust_env": False, "timeout": PATIENCE, **options})
+        """A client with keep-alive, to be closed by the caller (``with server.client() as client``). It trusts no
+        certificate unless it is told (``verify=context``): to load those of the machine takes longer than many a test."""
+        own = {"base_url": self.base_url, "trust_env": False, "timeout": PATIENCE, "verify": TRUSTS_NOBODY}
+        return httpx.Client(**{**own, **options})
 
     def get(self, path: str = "/", **options: Any) -> httpx.Response:
         """One request on a connection of its own."""
@@ -250,9 +270,7 @@ class ServerProcess:
         return self.wires(1)[0]
 
     def wires(self, count: int) -> list[Wire]:
-        """Many of them; asking the kernel for the address takes longer than to connect."""
-        address = self.addresses()[0]
-        return [Wire(socket.create_connection(address, timeout=PATIENCE)) for _ in range(count)]
+        return [Wire(socket.create_connection(self.address, timeout=PATIENCE)) for _ in range(count)]
 
     # Who it is.
 

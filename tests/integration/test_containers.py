@@ -87,7 +87,7 @@ def test_process_1_obeys_a_term_that_comes_before_it_could_serve(serve: Serve, p
 
 def test_drain_delay_goes_on_accepting_after_term(serve: Serve) -> None:
     server = serve("plain:app", "-w", "2", "--drain-delay", "1.5", *JSON)
-    address = server.addresses()[0]
+    address = server.address
     server.signal(signal.SIGTERM)
     server.wait_event("shutdown_delayed")
     began, served = time.monotonic(), 0

@@ -25,7 +25,7 @@ from asgi_arbiter import Config, Server
 from asgi_arbiter.config import BindError
 from tests.logging_support import untouched
 
-from .server_process import EXAMPLES, PATIENCE, clean_environment, eventually, free_port
+from .server_process import EXAMPLES, PATIENCE, clean_environment, eventually, fetch, free_port
 
 # --- scripts ------------------------------------------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class Script:
         def answer() -> str:
             assert self.process.poll() is None, f"it ended with {self.process.returncode}\n{self.log}"
             with contextlib.suppress(httpx.TransportError):
-                return httpx.get(f"http://127.0.0.1:{self.port}", trust_env=False).text
+                return fetch(f"http://127.0.0.1:{self.port}").text
             return ""
 
         return eventually(answer, "an answer")
@@ -160,7 +160,7 @@ def test_a_reload_of_workers_has_the_program_s_own_settings(script: Callable[...
     running.get()
     running.process.send_signal(signal.SIGHUP)
     eventually(lambda: "reload promoted" in running.log, "the reload is promoted")
-    response = httpx.get(f"http://127.0.0.1:{running.port}", trust_env=False)
+    response = fetch(f"http://127.0.0.1:{running.port}")
     assert response.headers["x-mine"] == "1"
     assert running.end(signal.SIGTERM) == 0
 
@@ -193,7 +193,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
         try:
             address = re.search(r"http://\S+", program.stdout.readline())
             assert address
-            assert httpx.get(address[0], trust_env=False).text.endswith(" rounds\n")
+            assert fetch(address[0]).text.endswith(" rounds\n")
             program.send_signal(signal.SIGINT)
             assert program.wait(PATIENCE) == 0
             assert program.stderr.read() == ""
@@ -269,7 +269,7 @@ def test_a_server_in_a_thread_serves_and_stops(loop: str, http: str) -> None:
     thread.start()
     try:
         server.block_until_started(PATIENCE)
-        with httpx.Client(base_url=server.addresses[0], trust_env=False) as kept_alive:
+        with httpx.Client(base_url=server.addresses[0], trust_env=False, timeout=PATIENCE) as kept_alive:
             assert kept_alive.get("/").text == "http"
             server.should_exit = True  # the idle connection does not hold it up
             thread.join(PATIENCE)
@@ -315,7 +315,7 @@ def test_sockets_of_the_program_are_served_and_closed_at_the_end() -> None:
         async with running(sockets=[made, bound]) as server:
             assert server.port == made.getsockname()[1]
             for address in server.addresses:
-                async with httpx.AsyncClient(base_url=address, trust_env=False) as http:
+                async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=PATIENCE) as http:
                     assert (await http.get("/")).text == "http"
         assert made.fileno() == bound.fileno() == -1
 
@@ -342,7 +342,7 @@ def test_a_unix_socket_is_removed_at_the_end(short_path: Path) -> None:
             assert server.addresses == (f"unix:{path}",)
             assert server.port is None
             transport = httpx.AsyncHTTPTransport(uds=str(path))
-            async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+            async with httpx.AsyncClient(transport=transport, base_url="http://server", timeout=PATIENCE) as http:
                 assert (await http.get("/")).text == "http"
 
     asyncio.run(main())
@@ -446,7 +446,7 @@ def test_the_habit_of_a_server_in_a_thread_of_a_context_manager_works() -> None:
     server = ThreadedServer(asgi_arbiter.Config(app, port=0, log_config=None))
     with server.run_in_thread():
         port = server.servers[0].sockets[0].getsockname()[1]
-        assert httpx.get(f"http://127.0.0.1:{port}", trust_env=False).text == "http"
+        assert fetch(f"http://127.0.0.1:{port}").text == "http"
 
 
 def test_the_lines_of_a_server_go_where_its_config_says(capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,13 +12,12 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from asgi_arbiter.config import load
 from asgi_arbiter.config.cli import parse
 
-from .server_process import EXAMPLES, SCRIPT, ServerProcess, run
+from .server_process import EXAMPLES, SCRIPT, ServerProcess, fetch, run
 
 pytestmark = pytest.mark.process
 
@@ -96,7 +95,7 @@ def test_https_with_a_throw_away_certificate(serve: Serve, tmp_path: Path) -> No
         "--bind", "127.0.0.1:0", cwd=REPOSITORY, command=("sh", "examples/tls.sh"), env={"TLS_FOLDER": str(tmp_path), "PATH": path}
     )  # fmt: skip
     trusted = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
-    answer = httpx.get(f"https://127.0.0.1:{server.port}/", verify=trusted, trust_env=False)
+    answer = fetch(f"https://127.0.0.1:{server.port}/", verify=trusted)
     assert answer.text == "Hello, world!\n"
     assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
 

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import httpx
 import pytest
 
 from .certificates import Certificates
-from .server_process import PATIENCE, ServerProcess
+from .server_process import PATIENCE, ServerProcess, fetch
 from .wire import Wire
 
 pytestmark = pytest.mark.process
@@ -216,7 +215,7 @@ def test_hints_before_and_after_the_start_and_trailers(server: ServerProcess) ->
 
 
 def test_a_client_that_wants_no_trailers_gets_none(server: ServerProcess) -> None:
-    connection = http.client.HTTPConnection(*server.addresses()[0], timeout=PATIENCE)
+    connection = http.client.HTTPConnection(*server.address, timeout=PATIENCE)
     try:
         connection.request("GET", "/offers")
         assert "http.response.trailers" not in json.loads(connection.getresponse().read())[0]
@@ -290,7 +289,7 @@ def test_the_application_learns_who_the_client_is(encrypted: ServerProcess, cert
 
 
 def test_http_1_1_without_tls_says_nothing_of_it(server: ServerProcess) -> None:
-    assert "tls" not in httpx.get(f"{server.base_url}/offers", trust_env=False, timeout=PATIENCE).json()[0]
+    assert "tls" not in fetch(f"{server.base_url}/offers").json()[0]
 
 
 def test_half_a_download_over_tls_can_be_left(

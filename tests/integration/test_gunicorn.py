@@ -21,11 +21,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
-from .server_process import APPS, EXAMPLES, PATIENCE, ServerProcess, eventually, free_port, run
+from .server_process import APPS, EXAMPLES, PATIENCE, ServerProcess, eventually, fetch, free_port, run
 from .wire import Response, Wire
 
 gunicorn = pytest.importorskip("gunicorn")
@@ -139,7 +138,7 @@ def subclass(**settings: object) -> str:
 
 def hang(server: ServerProcess, folder: Path, name: str = "begun") -> socket.socket:
     """A request that never gets its answer; the open connection."""
-    connection = socket.create_connection(server.addresses()[0], timeout=PATIENCE)
+    connection = socket.create_connection(server.address, timeout=PATIENCE)
     connection.sendall(f"GET /stuck?begun={folder}/{name} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
     eventually((folder / name).exists, "the request has begun")
     return connection
@@ -217,14 +216,14 @@ def test_with_reuse_port_each_worker_serves(guni: Gunicorn) -> None:
     server = guni.start("--reuse-port", workers=2, bind=f"127.0.0.1:{port}")
 
     def ask() -> str:
-        return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+        return fetch(f"http://127.0.0.1:{port}/").text
 
     assert {int(ask()) for _ in range(40)} <= set(server.workers())
 
 
 def test_connections_that_stay_are_shared_between_the_workers(guni: Gunicorn) -> None:
     server = guni.start(workers=2)
-    address = server.addresses()[0]
+    address = server.address
 
     def shares() -> list[int]:
         with contextlib.ExitStack() as stack:
@@ -306,7 +305,7 @@ def test_a_websocket_is_told_that_the_server_goes(guni: Gunicorn) -> None:
     from websockets.sync.client import connect
 
     server = guni.start()
-    host, port = server.addresses()[0]
+    host, port = server.address
     with connect(f"ws://{host}:{port}/", proxy=None) as client:
         server.signal(signal.SIGTERM)
         with pytest.raises(ConnectionClosed):
@@ -664,7 +663,7 @@ def ssl_context(conf, default_ssl_context_factory):
     server = guni.start("--certfile", cert, "--keyfile", key, config=config)
     assert guni.called("ssl_context") == [cert]
     with (
-        socket.create_connection(server.addresses()[0]) as plain,
+        socket.create_connection(server.address) as plain,
         trusting.wrap_socket(plain, server_hostname="localhost") as secure,
     ):
         assert secure.version() == "TLSv1.2"

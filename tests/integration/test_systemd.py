@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
-from .server_process import COMMAND, PATIENCE, SCRIPT, ServerProcess, eventually, free_port, run
+from .server_process import COMMAND, PATIENCE, SCRIPT, ServerProcess, eventually, fetch, free_port, run
 
 pytestmark = pytest.mark.process
 
@@ -217,7 +216,7 @@ def test_sockets_passed_with_names_are_named_in_the_log(serve: Serve, short_path
     words = (tool, "--fdname=web:local", "-l", f"127.0.0.1:{port}", "-l", str(path), *COMMAND)
     server = serve("plain:app", "-w", "2", command=words, wait=False)
     eventually(path.exists, "systemd-socket-activate listens")
-    assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=PATIENCE).status_code == 200
+    assert fetch(f"http://127.0.0.1:{port}/").status_code == 200
     server.wait_log(rf"replace `bind`: web \(http://127\.0\.0\.1:{port}\), local \(unix:{path}\)")
     server.signal(signal.SIGTERM)
     assert server.wait_exit() == 0

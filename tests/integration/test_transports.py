@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from .certificates import Certificates
-from .server_process import APPS, COMMAND, PATIENCE, ServerProcess, clean_environment, eventually, free_port, run
+from .server_process import APPS, COMMAND, PATIENCE, ServerProcess, clean_environment, eventually, fetch, free_port, run
 from .wire import Wire
 
 pytestmark = pytest.mark.process
@@ -158,7 +158,7 @@ def test_an_inherited_descriptor_is_served(
     server = serve("plain:app", *engine, spelling, value, pass_fds=(fd,))
     listener_port = listener.getsockname()[1]
     listener.close()  # "the port is free" is checked at the end
-    response = httpx.get(f"http://127.0.0.1:{listener_port}/scope", trust_env=False)
+    response = fetch(f"http://127.0.0.1:{listener_port}/scope")
     assert response.json()["server"] == ["127.0.0.1", listener_port]
     assert [port for _, port in server.addresses()] == [listener_port]
 
@@ -200,7 +200,7 @@ def test_sockets_of_systemd_are_served_and_hidden_from_the_application(
         )
     port = listener.getsockname()[1]
     listener.close()
-    environment = httpx.get(f"http://127.0.0.1:{port}/environment", trust_env=False).json()
+    environment = fetch(f"http://127.0.0.1:{port}/environment").json()
     assert not [name for name in environment if name.startswith("LISTEN_")]
     assert "NOTIFY_SOCKET" not in environment
     assert scope_over(str(path))["server"] == [str(path), None]
@@ -217,7 +217,7 @@ def test_listen_fds_meant_for_another_process_are_ignored(serve: Serve, listener
         env={"LISTEN_PID": "1", "LISTEN_FDS": "1"},
         pass_fds=(listener.fileno(),),
     )
-    assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 200
+    assert fetch(f"http://127.0.0.1:{port}/").status_code == 200
     assert str(listener.getsockname()[1]) not in server.log
     listener.close()
 
@@ -241,7 +241,7 @@ def test_systemd_socket_activate_starts_it_at_the_first_connection() -> None:
                     return sock.connect_ex(("127.0.0.1", port)) == 0
 
             eventually(listening, "systemd-socket-activate listens")
-            assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=PATIENCE).status_code == 200
+            assert fetch(f"http://127.0.0.1:{port}/").status_code == 200
         finally:
             process.terminate()
             assert process.wait(PATIENCE) == 0
@@ -254,7 +254,7 @@ def test_several_addresses_are_served_at_once(serve: Serve, short_path: Path) ->
     ports = {port for _, port in server.addresses()}
     assert len(ports) == 2 and chosen in ports
     for port in ports:
-        scope = httpx.get(f"http://127.0.0.1:{port}/scope", trust_env=False).json()
+        scope = fetch(f"http://127.0.0.1:{port}/scope").json()
         assert scope["server"][1] == port
         server.wait_log(rf"listening on .*http://127\.0\.0\.1:{port}")
     assert scope_over(str(path))["server"] == [str(path), None]

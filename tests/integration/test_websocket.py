@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import httpx
 import pytest
 import trustme
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -23,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from wsproto import ConnectionType, WSConnection
 from wsproto import events as happened
 
-from .server_process import EXAMPLES, PATIENCE, ServerProcess, eventually
+from .server_process import EXAMPLES, PATIENCE, ServerProcess, eventually, fetch
 
 pytestmark = pytest.mark.process
 
@@ -317,13 +316,18 @@ def _debugging_port(profile: Path) -> int:
 
 
 def _type(port: int, text: str) -> None:
-    """Fills in the form of the page, through the browser's debugging protocol."""
-    pages = httpx.get(f"http://127.0.0.1:{port}/json", trust_env=False).json()
+    """Fills in the form of the page as soon as it is connected, through the browser's debugging protocol."""
+    pages = fetch(f"http://127.0.0.1:{port}/json").json()
     page = next(page for page in pages if page["type"] == "page")
-    script = (
-        f"document.getElementById('text').value = {json.dumps(text)}; document.getElementById('form').requestSubmit()"
-    )
+    script = f"""new Promise(typed => (function type() {{
+        if (socket.readyState !== WebSocket.OPEN) return setTimeout(type, 10);
+        document.getElementById("text").value = {json.dumps(text)};
+        document.getElementById("form").requestSubmit();
+        typed(true);
+    }})())"""
+    params = {"expression": script, "awaitPromise": True}
     with connect(page["webSocketDebuggerUrl"], max_size=None) as console:
-        console.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": {"expression": script}}))
-        while json.loads(console.recv(timeout=PATIENCE)).get("id") != 1:
+        console.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": params}))
+        while (answer := json.loads(console.recv(timeout=PATIENCE))).get("id") != 1:
             pass
+    assert answer["result"]["result"].get("value") is True, answer
