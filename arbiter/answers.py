@@ -11,7 +11,7 @@ from asgi_arbiter.config.errors import ExitCode
 from . import actions as act
 from . import events as ev
 
-__all__ = ["from_mold", "from_predecessor", "from_successor", "refused", "translated"]
+__all__ = ["death_reported", "from_mold", "from_predecessor", "from_successor", "refused", "translated"]
 
 
 def translated(pid: int, message: dict[str, object]) -> ev.Event | None:
@@ -37,6 +37,14 @@ def from_mold(pid: int, message: dict[str, object]) -> ev.Event | None:
     told = translated(pid, message)
     if isinstance(told, ev.WorkerFailed):
         return ev.MoldFailed(pid, told.code, told.reason, told.traceback)
+    return None
+
+
+def death_reported(message: dict[str, object]) -> tuple[int, int | None, int] | None:
+    """What a mold says about the death of a worker that is its own child, as ``forks.Death``."""
+    match message:
+        case {"kind": "ended", "pid": int(pid), "status": int() | None as status, "peak": int(peak)}:
+            return pid, status, peak
     return None
 
 

@@ -157,7 +157,8 @@ class Examined(Record):
 
 
 class ChildExited(Record):
-    """A child was reaped; ``signal`` is 0 and ``code`` meaningful, or the other way round."""
+    """A child was reaped; ``signal`` is 0 and ``code`` meaningful, or the other way round. ``code`` is ``UNKNOWN`` if it
+    was somebody else's to reap."""
 
     pid: int
     code: int = 0
@@ -167,6 +168,9 @@ class ChildExited(Record):
     """The cgroup counted an out-of-memory kill since the last time we looked."""
     peak_memory: int = 0
     """Bytes of resident memory at most, 0 if unknown."""
+
+    UNKNOWN = -1
+    """A code that nobody could ask for."""
 
 
 class WorkerReady(Record):

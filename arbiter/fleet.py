@@ -199,7 +199,9 @@ class Fleet:
         if new is old:
             return False
         rules = self.generations[mold.generation].rules
-        budgets = {MoldState.LEAVING: rules.kill_timeout, MoldState.ABORTING: rules.abort_timeout}
+        # One that rears its workers stays until the last of them has left.
+        leaving = rules.kill_timeout + (rules.drain_budget if rules.molds_rear else 0.0)
+        budgets = {MoldState.LEAVING: leaving, MoldState.ABORTING: rules.abort_timeout}
         mold.state, mold.since = new, now
         mold.deadline = now + budgets[new] if new in budgets else None
         self._trace(f"{mold.name} {old.name} --{fact.name}--> {new.name}")

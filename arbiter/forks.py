@@ -1,6 +1,6 @@
-"""Forking and executing: the few lines after which there are two of us, or another program.
+"""Forking, executing and reaping: the few lines around which there are two of us, or another program.
 
-Lent to the rest by ``effects``; it is a file of its own because a mold forks too, in a process that has no effects. Rules:
+Apart from ``effects`` because a mold forks too, and reaps where it must, in a process that has none. Rules:
 signals are blocked across a fork and let in again on both sides, so that none is lost and none runs a handler of the
 wrong process; a child never returns into its parent's code.
 """
@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from signal import Signals
 from typing import NoReturn
 
@@ -23,7 +23,19 @@ from asgi_arbiter.worker.orders import Dismissed
 
 from . import signals
 
-__all__ = ["Daemon", "adopt_orphans", "daemonize", "detach", "fork", "fork_and_execute", "fork_twice"]
+__all__ = [
+    "Daemon",
+    "Death",
+    "adopt_orphans",
+    "collect",
+    "daemonize",
+    "detach",
+    "exists",
+    "fork",
+    "fork_and_execute",
+    "fork_twice",
+    "reap",
+]
 
 log = logging.getLogger("asgi_arbiter.arbiter")
 
@@ -47,9 +59,10 @@ def fork(live: Callable[[], int], inherited: Sequence[int] = ()) -> int:
     return pid
 
 
-def fork_twice(live: Callable[[], int]) -> None:
+def fork_twice(live: Callable[[], int]) -> int:
     """Fork a grandchild; the child between ends at once, so that the grandchild becomes the child of whoever adopts
-    orphans: the arbiter. ``live`` begins when that has happened. Raises ``OSError`` if either fork fails."""
+    orphans: the arbiter. ``live`` begins when that has happened. 0, since its pid is not ours to know. Raises ``OSError``
+    if either fork fails."""
     logs.flush()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
@@ -61,11 +74,12 @@ def fork_twice(live: Callable[[], int]) -> None:
     try:
         _, status = os.waitpid(between, 0)
     except ChildProcessError:
-        return  # the application ignores SIGCHLD, so the kernel has reaped it
+        return 0  # the application ignores SIGCHLD, so the kernel has reaped it
     code = os.waitstatus_to_exitcode(status)
     if code != 0:
         code = code if code > 0 else errno.EAGAIN
         raise OSError(code, os.strerror(code))
+    return 0
 
 
 def _fork_and_end(live: Callable[[], int]) -> NoReturn:
@@ -99,12 +113,57 @@ def _live(live: Callable[[], int], inherited: Sequence[int]) -> NoReturn:
         os._exit(code)
 
 
-def adopt_orphans() -> None:
-    """Let the kernel give us the orphans among our descendants (Linux, PR_SET_CHILD_SUBREAPER in prctl(2))."""
-    if sys.platform == "linux":
-        import ctypes
+def adopt_orphans() -> bool:
+    """Let the kernel give us the orphans among our descendants (Linux, PR_SET_CHILD_SUBREAPER in prctl(2)). Whether it
+    does; harmless when repeated."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+# --- the dead ---------------------------------------------------------------------------------------------------------
+
+Death = tuple[int, int | None, int]
+"""Pid, status as ``waitpid`` gives it (``None``: nobody could ask), resident memory at most in the kernel's unit."""
+
+
+def reap() -> Iterator[Death]:
+    """Every child of ours that has ended, known or not."""
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status, usage.ru_maxrss
+
+
+def collect(pids: Iterable[int]) -> list[Death]:
+    """Those of ``pids`` that have ended. Other children are somebody else's to wait for."""
+    deaths: list[Death] = []
+    for pid in pids:
+        try:
+            found, status, usage = os.wait4(pid, os.WNOHANG)
+        except ChildProcessError:
+            deaths.append((pid, None, 0))  # the application ignores SIGCHLD, so the kernel has reaped it
+            continue
+        if found:
+            deaths.append((pid, status, usage.ru_maxrss))
+    return deaths
+
+
+def exists(pid: int) -> bool:
+    """Whether there is a process of that pid, perhaps somebody else's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def fork_and_execute(

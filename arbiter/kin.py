@@ -44,11 +44,17 @@ Translate = Callable[[int, dict[str, object]], ev.Event | None]
 class Child:
     """The kernel's side of a child: what the ledger need not know."""
 
-    def __init__(self, slot: int, mailbox: Mailbox, translate: Translate = translated) -> None:
+    def __init__(
+        self, slot: int, mailbox: Mailbox, translate: Translate = translated, *, parent: int = 0, rears: bool = False
+    ) -> None:
         self.slot = slot
         """Its line on the pulse board; negative for molds and successors, which have none."""
         self.mailbox = mailbox
         self.translate = translate
+        self.parent = parent
+        """The mold whose child it is and which reports its death; 0 for our own children."""
+        self.rears = rears
+        """A mold whose workers are its own children."""
         self.last_beat = 0
         self.witness = -1
         """Where it tells its stacks; -1 before it has said where, and after its end."""
@@ -57,7 +63,8 @@ class Child:
 class Unborn:
     """A worker that a mold was told to fork: its mailbox tells when it is born, or that it never will be."""
 
-    def __init__(self, order: act.Spawn, mailbox: Mailbox) -> None:
+    def __init__(self, order: act.Spawn, mailbox: Mailbox, parent: int = 0) -> None:
         self.order = order
+        self.parent = parent
         self.mailbox = mailbox
         self.why = "its mold has ended"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import platform
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from asgi_arbiter.worker.mailbox import Mailbox
 from asgi_arbiter.worker.pulse import PulseBoard
 from asgi_arbiter.worker.warmup import warm_up
 
-from . import early, remarks
+from . import early, forks, remarks
 from .actions import Finish
 from .credentials import Credentials
 from .effects import Effects
@@ -130,7 +130,7 @@ class Arbiter:
     def _say_hello(self) -> None:
         from asgi_arbiter import __version__
 
-        config, python = self.config, platform.python_version()
+        config, python = self.config, sys.version.partition(" ")[0]
         where, count = ", ".join(self.addresses), remarks.plural(config.workers, "worker")
         text = (
             f"asgi-arbiter {__version__} pid={os.getpid()} python={python} serves {config.app} on {where} with {count}"
@@ -189,7 +189,7 @@ class Arbiter:
     def _turn_until_finish(self, effects: Effects, board: PulseBoard) -> Finish:
         fleet = Fleet(
             self.config,
-            Rules.from_config(self.config),
+            _rules(self.config),
             now=time.monotonic(),
             slots=board.slots,
             addresses=self.addresses,
@@ -222,7 +222,11 @@ class Arbiter:
             if warning not in self.loaded.warnings:
                 log.warning(warning, extra={"event": "setting_warning"})
         self.loaded = loaded
-        return ConfigLoaded(config, Rules.from_config(config), refused)
+        return ConfigLoaded(config, _rules(config), refused)
+
+
+def _rules(config: Config) -> Rules:
+    return Rules.from_config(config, molds_rear=config.preload_app and not forks.adopt_orphans())
 
 
 def compare(running: Config, fresh: Config) -> tuple[Config, tuple[str, ...]]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from asgi_arbiter.config.records import Record
@@ -76,10 +75,12 @@ class Rules(Record):
     daemon: bool = False
     preload_app: bool = False
     """Workers are forked by a mold of their generation."""
+    molds_rear: bool = False
+    """Workers are children of their mold, which stays until the last of them has left."""
 
     @classmethod
-    def from_config(cls, config: Config) -> Rules:
-        """Pick the rules from the settings. A watched service settles at once: its developer is waiting."""
+    def from_config(cls, config: Config, *, molds_rear: bool = False) -> Rules:
+        """Pick the rules from the settings. ``molds_rear`` is the kernel's word. A watched service settles at once: its developer is waiting."""
         return cls(
             workers=config.workers,
             timeout=config.timeout,
@@ -96,7 +97,8 @@ class Rules(Record):
             restart_window=config.restart_window,
             reload=config.reload,
             daemon=config.daemon,
-            preload_app=config.preload_app and sys.platform == "linux",
+            preload_app=config.preload_app,
+            molds_rear=molds_rear,
         )
 
     @property

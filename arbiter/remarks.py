@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from asgi_arbiter.config.errors import ExitCode
 
 from .actions import Say
+from .events import ChildExited
 from .ledger import Generation, Mold, WorkerHandle, identity
 from .states import Reason, WorkerState
 
 if TYPE_CHECKING:
-    from .events import ChildExited, MoldFailed, WorkerFailed
+    from .events import MoldFailed, WorkerFailed
 
 __all__ = [
     "asked_to_leave",
@@ -155,14 +156,18 @@ def exited(handle: WorkerHandle, event: ChildExited, now: float) -> Say:
     if handle.reason is not None:
         facts["reason"] = handle.reason.name.lower()
     if is_expected(handle):
-        clean = event.signal in handle.sent if event.signal else event.code == 0 or handle.failure is not None
+        clean = (
+            event.signal in handle.sent
+            if event.signal
+            else event.code in (0, ChildExited.UNKNOWN) or handle.failure is not None
+        )
         why = handle.reason.value if handle.reason else "asked to"
         level = logging.DEBUG if handle.reason in (Reason.FAILED, Reason.SHUTDOWN) and clean else logging.INFO
         level = level if clean else logging.WARNING
         took = duration(now - handle.since)
         return of_worker(handle, "worker_exited", f"{how}, {took} after: {why}; age {age}", level=level, **facts)
     when = "while booting" if handle.ready_at is None else f"after {age}"
-    what = "crashed" if event.signal or event.code else "ended unasked"
+    what = "crashed" if event.signal or event.code not in (0, ChildExited.UNKNOWN) else "ended unasked"
     if event.peak_memory:
         facts["peak_memory"] = event.peak_memory
         how += f", peak memory {event.peak_memory // 2**20} MiB"
@@ -185,6 +190,8 @@ def _name(number: int) -> str:
 
 
 def _code(number: int) -> str:
+    if number == ChildExited.UNKNOWN:
+        return "ended, nobody knows how: the mold that could ask had ended before"
     try:
         meaning = ExitCode(number).meaning
     except ValueError:

@@ -175,8 +175,7 @@ class Config(Record, kw_only=True):
         more="A process of its own, the mold, imports it (with the rights of `user`), freezes what it has, and forks the "
         "workers, which share that memory. A worker that is replaced comes from the mold and not from the files, so a "
         "half-finished deployment cannot reach it; SIGHUP makes a new mold from new code. Threads and event loops that "
-        "the import starts do not survive the fork and are named in a warning; the lifespan runs in each worker. "
-        "Linux only; elsewhere each worker imports the application itself.",
+        "the import starts do not survive the fork and are named in a warning; the lifespan runs in each worker.",
         differs="A process of its own imports the application; the arbiter never does.",
     )
     # ---------------------------------------------------------------------------------------------------- Sockets
@@ -377,6 +376,7 @@ class Config(Record, kw_only=True):
         flags=("--settle-time",),
         reach=_LIVE,
         help="How long the first new worker of a reload must serve before an old one leaves.",
+        more="Whatever it is, a new worker that dies within a second of being ready rejects the reload.",
     )
     reload_surge: int = setting(
         1,
@@ -497,12 +497,28 @@ class Config(Record, kw_only=True):
         flags=("--body-timeout",),
         help="How long a client may pause within a request body that the application waits for; 0 is no limit.",
     )
+    body_min_rate: int = setting(
+        240,
+        kind=Kind.SIZE,
+        section=_REQUESTS,
+        flags=("--body-min-rate",),
+        help="Bytes in each second, on average over body_timeout, that a client must send of a request body that the "
+        "application waits for; 0 is no limit.",
+    )
     write_timeout: float = setting(
         60.0,
         kind=Kind.SECONDS,
         section=_REQUESTS,
         flags=("--write-timeout",),
         help="How long a client may take nothing of a response that waits for it; 0 is no limit.",
+    )
+    write_min_rate: int = setting(
+        240,
+        kind=Kind.SIZE,
+        section=_REQUESTS,
+        flags=("--write-min-rate",),
+        help="Bytes in each second, on average over write_timeout, that a client must take of a response that waits for "
+        "it (known on Linux, over TCP); 0 is no limit.",
     )
     request_timeout: float = setting(
         0.0,

@@ -109,6 +109,15 @@ class Mailbox:
         self.descriptors += descriptors
         return chunk
 
+    def is_abandoned(self) -> bool:
+        """Whether nothing more will come, without taking what is there. Allowed in a signal handler."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def close(self) -> None:
         """Close this end; the other side reads end of file. Harmless when repeated."""
         self._socket.close()

@@ -6,42 +6,55 @@ mailbox end of one worker. Rules:
 
 * a mold that is told to leave, or whose arbiter is dead, leaves at once: it has no requests to finish;
 * forking itself is lent by the arbiter's effects: nothing here makes a process;
+* where the kernel gives orphans to the arbiter (Linux), its workers are the arbiter's children; elsewhere they are the
+  mold's own, which reaps them and reports how each ended, and stays until its last worker has left;
 * the worker says itself that it is born, on its own mailbox; where no worker came of an order, that mailbox says why,
   or ends.
 """
 
 from __future__ import annotations
 
-import atexit
 import gc
 import logging
 import os
-import select
 import socket
 import sys
 import threading
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from asgi_arbiter.config.errors import ArbiterError, ExitCode
+from asgi_arbiter.config.errors import ExitCode
 from asgi_arbiter.config.records import Record, replace
 
 from . import process
 from .hooks import Hooks
+from .lifetime import live_through
 from .mailbox import Mailbox
-from .orders import Dismissed, Orders
+from .nursery import Death, Nursery
+from .orders import Orders
 from .preparation import Prepared, give_up_rights, settle_in
 from .process import WorkerSpec
 from .warmup import warm_up
 
-__all__ = ["MoldSpec", "run", "strangers"]
+__all__ = ["Breeding", "MoldSpec", "run", "strangers"]
 
 log = logging.getLogger("asgi_arbiter.worker")
 
-Breed = Callable[[Callable[[], int]], None]
-"""Makes a child of the arbiter that does what it is given and ends with what that returns. Raises ``OSError``."""
+
+class Breeding(Record):
+    """How a mold makes workers; lent by the arbiter, since nothing here makes or reaps a process."""
+
+    fork: Callable[[Callable[[], int]], int]
+    """Makes a child that does what it is given and ends with what that returns; its pid. Raises ``OSError``."""
+    collect: Callable[[Iterable[int]], list[Death]] | None = None
+    """Reaps those of the pids that have ended: pid, status (``None``: unknown), peak memory. ``None`` where the workers are
+    the arbiter's children."""
+
+    @property
+    def rears(self) -> bool:
+        """Whether the workers are the mold's own children."""
+        return self.collect is not None
 
 
 class MoldSpec(Record):
@@ -49,31 +62,24 @@ class MoldSpec(Record):
 
     worker: WorkerSpec
     """What all its workers have in common; its ``mailbox`` is the mold's own end."""
-    breed: Breed
+    breeding: Breeding
 
 
 def run(spec: MoldSpec) -> ExitCode:
     """Live as the mold of a generation, from just after the fork to just before the process ends. Nothing is raised."""
     mold = _Mold(spec)
-    try:
-        code = mold.live()
-    except Dismissed:
-        code = ExitCode.OK
-    except ArbiterError as error:
-        code = mold.report(error.exit_code, str(error), error.traceback_text)
-    except BaseException as error:  # noqa: BLE001 -- the last border before the process ends
-        code = mold.report(ExitCode.FAILED, f"unexpectedly: {error!r}", traceback.format_exc())
-    return mold.end(code)
+    return live_through(mold.live, mold.orders, mold.mailbox, mold.farewell)
 
 
 class _Mold:
     def __init__(self, spec: MoldSpec) -> None:
         common = self._common = spec.worker
-        self._breed = spec.breed
+        self._breeding = spec.breeding
+        self._nursery = Nursery(spec.breeding.collect)
         self._config = common.config
-        self._mailbox = Mailbox(common.mailbox, takes_descriptors=True)
+        self.mailbox = Mailbox(common.mailbox, takes_descriptors=True)
         self._hooks = Hooks(common.config, number=0, generation=common.generation, arbiter_pid=common.arbiter_pid)
-        self._orders = Orders(self._mailbox, common.arbiter_pid, self._hooks)
+        self.orders = Orders(self.mailbox, common.arbiter_pid, self._hooks)
         self._named: tuple[str, ...] = ()
 
     def live(self) -> ExitCode:
@@ -83,16 +89,17 @@ class _Mold:
                 os.close(fd)
             except OSError:
                 pass  # closed already: the arbiter may name one twice
-        self._orders.listen_while_booting()
-        self._orders.follow_the_arbiter()
+        self.orders.listen_while_booting()
+        self.orders.follow_the_arbiter()
         gc.disable()
         prepared = self._prepare()
-        self._orders.check()
+        self.orders.check()
+        self._nursery.open()
         self._named = tuple(strangers())
         # Young garbage goes now; what stands is never walked again, here or in a worker, and so never copied.
         gc.collect()
         gc.freeze()
-        self._mailbox.send({"kind": "ready", "remarks": list(self._named)})
+        self.mailbox.send({"kind": "ready", "remarks": list(self._named)})
         return self._obey(prepared)
 
     def _prepare(self) -> Prepared:
@@ -103,28 +110,28 @@ class _Mold:
         settle_in(config, title=title, identity=f"mold gen={generation} pid={os.getpid()}")
         tls, changed = give_up_rights(config, self._common.tls)
         if changed:
-            self._orders.follow_the_arbiter()
+            self.orders.follow_the_arbiter()
         warm_up(config)
         app = load_application(config)
         self._hooks.import_all()
         return Prepared(app, tls)
 
     def _obey(self, prepared: Prepared) -> ExitCode:
-        mail = select.poll()
-        mail.register(self._mailbox.fileno(), select.POLLIN)
+        mail = self._nursery.poll(self.mailbox)
         while True:
             mail.poll()
-            for message in self._mailbox.receive():
+            self._tell_deaths()
+            for message in self.mailbox.receive():
                 if message["kind"] == "leave":
                     return ExitCode.OK
                 self._do(message, prepared)
-            if self._mailbox.at_eof:
+            if self.mailbox.at_eof:
                 return ExitCode.OK
 
     def _do(self, message: dict[str, Any], prepared: Prepared) -> None:
         match message:
-            case {"kind": "fork", "slot": int(slot), "number": int(number)} if self._mailbox.descriptors:
-                with socket.socket(fileno=self._mailbox.descriptors.popleft()) as end:
+            case {"kind": "fork", "slot": int(slot), "number": int(number)} if self.mailbox.descriptors:
+                with socket.socket(fileno=self.mailbox.descriptors.popleft()) as end:
                     self._fork(slot, number, end, prepared)
             case {"kind": "reopen"}:
                 from asgi_arbiter.config import logs
@@ -137,32 +144,36 @@ class _Mold:
             self._named = now
             for sentence in now:
                 log.warning("forking a worker: %s", sentence, extra={"event": "mold_remark"})
-        common, mine = self._common, self._orders.descriptors()
-        spec = replace(common, slot=slot, number=number, mailbox=end, inherited=mine, prepared=prepared)
+        mine = (*self.orders.descriptors(), *self._nursery.descriptors())
+        spec = replace(
+            self._common,
+            slot=slot,
+            number=number,
+            mailbox=end,
+            inherited=mine,
+            prepared=prepared,
+            is_reared=self._breeding.rears,
+        )
         try:
-            self._breed(lambda: process.run(spec))
+            self._nursery.add(self._breeding.fork(lambda: process.run(spec)))
         except OSError as error:
             Mailbox(end).send({"kind": "unborn", "reason": error.strerror or str(error)})
 
-    def report(self, code: ExitCode, reason: str, traceback_text: str) -> ExitCode:
-        """Tell the arbiter why there is no application to be had; returns ``code``."""
-        self._mailbox.send({"kind": "failed", "code": int(code), "reason": reason, "traceback": traceback_text})
-        return code
+    def farewell(self) -> None:
+        """Stay until the last worker of one's own is gone, or nobody wants to hear of it any more."""
+        if not self._nursery.children:
+            return
+        for listener in self._common.listeners:
+            listener.release()  # while they drain, no connection may wait for one who does not accept
+        mail = self._nursery.poll(self.mailbox)
+        while self._nursery.children and not self.mailbox.at_eof:
+            mail.poll()
+            self._tell_deaths()
+            self.mailbox.receive()
 
-    def end(self, code: ExitCode) -> ExitCode:
-        """What the application registered with ``atexit`` while it was imported, and everything buffered."""
-        self._orders.close()
-        try:
-            atexit._run_exitfuncs()
-        except (Exception, SystemExit):  # the application's own code
-            log.exception("a function registered with atexit failed", extra={"event": "hook_failed"})
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):
-                pass  # closed, or nobody reads it any more
-        self._mailbox.flush(1.0)
-        return code
+    def _tell_deaths(self) -> None:
+        for pid, status, peak in self._nursery.deaths():
+            self.mailbox.send({"kind": "ended", "pid": pid, "status": status, "peak": peak})
 
 
 def strangers(*, loops: bool = True) -> Iterator[str]:

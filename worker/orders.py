@@ -57,10 +57,12 @@ class Dismissed(BaseException):
 class Orders:
     """The orders of one worker."""
 
-    def __init__(self, mailbox: Mailbox, arbiter_pid: int, hooks: Hooks) -> None:
+    def __init__(self, mailbox: Mailbox, arbiter_pid: int, hooks: Hooks, *, has_other_parent: bool = False) -> None:
         self._mailbox = mailbox
         self._arbiter_pid = arbiter_pid
         self._hooks = hooks
+        self._has_other_parent = has_other_parent
+        """A child of its mold: the mailbox alone tells whether the arbiter lives."""
         self._is_dismissed = False
         self._server: Server | None = None
         self._has_hurried = False
@@ -92,7 +94,7 @@ class Orders:
 
         To be repeated after a change of identity, which clears the request (prctl(2), PR_SET_PDEATHSIG).
         """
-        if sys.platform == "linux":
+        if sys.platform == "linux" and not self._has_other_parent:
             import ctypes
 
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, Signals.SIGTERM, 0, 0, 0)
@@ -102,9 +104,12 @@ class Orders:
         """Raise ``Dismissed`` if the worker was told to leave, or its arbiter is dead."""
         messages = self._mailbox.receive()
         told = any(message["kind"] == "leave" for message in messages)
-        if self._is_dismissed or told or self._mailbox.at_eof or os.getppid() != self._arbiter_pid:
+        if self._is_dismissed or told or self._mailbox.at_eof or self._has_lost_parent():
             self._is_dismissed = True
             raise Dismissed
+
+    def _has_lost_parent(self) -> bool:
+        return not self._has_other_parent and os.getppid() != self._arbiter_pid
 
     def stop_interrupting(self) -> None:
         """The event loop comes next: from now on a signal is remembered for ``attach`` instead of raised. An exception
@@ -162,7 +167,7 @@ class Orders:
     def _limit_an_orphan(self, _number: int, _frame: FrameType | None) -> None:
         """With the arbiter dead there is nobody who would kill a worker whose loop is blocked; then the kernel does, by
         SIGALRM's default action, when all the times for leaving are over."""
-        if self._server is not None and os.getppid() != self._arbiter_pid:
+        if self._server is not None and (self._has_lost_parent() or self._mailbox.is_abandoned()):
             config = self._server.config
             limit = config.graceful_timeout + config.kill_timeout + (config.lifespan_shutdown_timeout or _LIFESPAN)
             signal.setitimer(signal.ITIMER_REAL, limit)

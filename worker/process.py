@@ -13,18 +13,17 @@ import gc
 import logging
 import os
 import socket
-import sys
-import traceback
 from typing import TYPE_CHECKING
 
-from asgi_arbiter.config.errors import ArbiterError, ExitCode
+from asgi_arbiter.config.errors import ExitCode
 from asgi_arbiter.config.records import Record
 
 from . import loops
 from .hooks import Hooks
+from .lifetime import live_through
 from .listener import Listener
 from .mailbox import Mailbox
-from .orders import Dismissed, Orders
+from .orders import Orders
 from .phases import ServerPhase, ServerSnapshot
 from .preparation import Prepared, give_up_rights, set_title, settle_in
 from .pulse import PulseBoard, PulsePhase
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["WorkerSpec", "run"]
 
 log = logging.getLogger("asgi_arbiter.worker")
-
-_FLUSH = 1.0
 
 
 class WorkerSpec(Record):
@@ -61,6 +58,8 @@ class WorkerSpec(Record):
     """Descriptors of the arbiter that the worker must close first: its mailboxes, wakeup pipe, notify socket."""
     prepared: Prepared | None = None
     """The application, if a mold has imported it."""
+    is_reared: bool = False
+    """A child of its mold rather than of the arbiter."""
     tls: ssl.SSLContext | None = None
     """What the arbiter has made of the certificates."""
 
@@ -68,18 +67,10 @@ class WorkerSpec(Record):
 def run(spec: WorkerSpec) -> ExitCode:
     """Live as worker ``spec.number``, from just after the fork to just before the process ends.
 
-    The arbiter calls it with all signals blocked. Nothing is raised.
+    It is called with all signals blocked. Nothing is raised.
     """
     worker = _Worker(spec)
-    try:
-        code = worker.live()
-    except Dismissed:
-        code = ExitCode.OK
-    except ArbiterError as error:
-        code = worker.report(error.exit_code, str(error), error.traceback_text)
-    except BaseException as error:  # noqa: BLE001 -- the last border before the process ends
-        code = worker.report(ExitCode.FAILED, f"unexpectedly: {error!r}", traceback.format_exc())
-    return worker.end(code)
+    return live_through(worker.live, worker.orders, worker.mailbox, worker.farewell)
 
 
 class _Worker:
@@ -88,9 +79,9 @@ class _Worker:
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec = spec
         self.config = spec.config
-        self._mailbox = Mailbox(spec.mailbox)
+        self.mailbox = Mailbox(spec.mailbox)
         self._hooks = Hooks(spec.config, number=spec.number, generation=spec.generation, arbiter_pid=spec.arbiter_pid)
-        self._orders = Orders(self._mailbox, spec.arbiter_pid, self._hooks)
+        self.orders = Orders(self.mailbox, spec.arbiter_pid, self._hooks, has_other_parent=spec.is_reared)
         self._pulse = spec.board.writer(spec.slot)
         self._tls: ssl.SSLContext | None = None
         self._has_told_leaving = False
@@ -104,13 +95,13 @@ class _Worker:
         prepared = self.spec.prepared
         if prepared is not None:
             # First of all, so that the arbiter never hears of the death of somebody whose birth it did not see.
-            self._mailbox.send({"kind": "born", "pid": os.getpid()})
+            self.mailbox.send({"kind": "born", "pid": os.getpid()})
         self._close_inherited()
-        self._orders.listen_while_booting()
-        self._orders.follow_the_arbiter()
+        self.orders.listen_while_booting()
+        self.orders.follow_the_arbiter()
         self._pulse.beat(phase=PulsePhase.BOOTING)
         app = self._prepare() if prepared is None else self._take_over(prepared)
-        self._orders.stop_interrupting()
+        self.orders.stop_interrupting()
         loops.run(lambda: self._serve(app), self.config.loop)
         return ExitCode.OK
 
@@ -130,7 +121,7 @@ class _Worker:
         # The kernel forgets the request for a signal at the arbiter's death when the identity changes.
         self._tls, changed = give_up_rights(spec.config, spec.tls)
         if changed:
-            self._orders.follow_the_arbiter()
+            self.orders.follow_the_arbiter()
         return self._load_application()
 
     def _take_over(self, prepared: Prepared) -> ASGIApplication:
@@ -166,11 +157,11 @@ class _Worker:
             tls=self._tls,
             announce=spec.number == 1,
         )
-        self._orders.attach(asyncio.get_running_loop(), server)
+        self.orders.attach(asyncio.get_running_loop(), server)
         try:
             report = await server.serve(spec.listeners, on_ready=self._ready)
         finally:
-            self._orders.detach()
+            self.orders.detach()
         log.debug(
             "drained (%s) in %.2f s: %d served, %d cancelled, %d cut",
             report.reason,
@@ -185,39 +176,21 @@ class _Worker:
         # What the boot made lives as long as the worker: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
-        self._mailbox.send({"kind": "ready"})
+        self.mailbox.send({"kind": "ready"})
 
     def _beat(self, snapshot: ServerSnapshot) -> None:
         from asgi_arbiter.config import logs
 
         snapshot.write_to(self._pulse)
         logs.flush()
-        self._mailbox.flush()
+        self.mailbox.flush()
         if snapshot.phase is ServerPhase.DRAINING and not self._has_told_leaving:
             self._has_told_leaving = True
-            self._mailbox.send({"kind": "leaving"})
+            self.mailbox.send({"kind": "leaving"})
 
     def _retire(self, reason: str) -> None:
-        self._mailbox.send({"kind": "retiring", "reason": reason})
+        self.mailbox.send({"kind": "retiring", "reason": reason})
 
-    def report(self, code: ExitCode, reason: str, traceback_text: str) -> ExitCode:
-        """Tell the arbiter why this worker cannot serve; returns ``code``."""
-        self._mailbox.send({"kind": "failed", "code": int(code), "reason": reason, "traceback": traceback_text})
-        return code
-
-    def end(self, code: ExitCode) -> ExitCode:
-        """Last things: the exit hook, what the application registered with ``atexit``, and everything buffered."""
-        self._orders.close()
-        try:
-            self._hooks.with_arbiter("worker_exit")
-            # The process will end by ``os._exit``, which skips these; telemetry libraries flush in them.
-            atexit._run_exitfuncs()
-        except (Exception, SystemExit):  # the hook call
-            log.exception("a function registered with atexit failed", extra={"event": "hook_failed"})
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):
-                pass  # closed, or nobody reads it any more
-        self._mailbox.flush(_FLUSH)
-        return code
+    def farewell(self) -> None:
+        """The exit hook."""
+        self._hooks.with_arbiter("worker_exit")

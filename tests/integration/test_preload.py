@@ -17,7 +17,7 @@ from .server_process import ServerProcess, eventually
 
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.skipif(sys.platform != "linux", reason="molds need PR_SET_CHILD_SUBREAPER"),
+    pytest.mark.skipif(sys.platform != "linux", reason="test_preload_elsewhere is for the others"),
 ]
 
 Serve = Callable[..., ServerProcess]

@@ -203,6 +203,7 @@ all_rules = st.builds(
     max_restarts=st.sampled_from([0, 3, 10]),
     reload=st.sampled_from([False, False, False, True]),
     preload_app=st.booleans(),
+    molds_rear=st.booleans(),
 )
 requests = st.sampled_from(
     [

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,3 +158,55 @@ def test_a_command_that_was_interrupted_does_not_hurt_the_daemon() -> None:
     before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     Daemon(writer).report(0)
     signal.signal(signal.SIGPIPE, before)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> dict[int, Any]:
+    """What ``wait4`` answers for a pid: nothing while it lives, an error when it is not ours."""
+    answers: dict[int, Any] = {}
+
+    def wait4(pid: int, options: int) -> tuple[int, int, Any]:
+        assert options == os.WNOHANG
+        answer = answers.get(pid, (0, 0))
+        if isinstance(answer, list):
+            answer = answer.pop(0) if answer else ChildProcessError()
+        if isinstance(answer, Exception):
+            raise answer
+        return *answer, SimpleNamespace(ru_maxrss=17)
+
+    monkeypatch.setattr(module.os, "wait4", wait4)
+    return answers
+
+
+def test_all_that_have_ended_are_reaped_until_none_is_left_or_the_rest_lives(waits: dict[int, Any]) -> None:
+    waits[-1] = [(7, 9), (8, 0)]
+    assert list(module.reap()) == [(7, 9, 17), (8, 0, 17)]
+    waits[-1] = [(7, 9), (0, 0)]
+    assert list(module.reap()) == [(7, 9, 17)]
+
+
+def test_only_ones_own_children_are_collected_and_one_that_somebody_else_reaped_has_no_status(
+    waits: dict[int, Any],
+) -> None:
+    waits.update({7: (7, 256), 9: ChildProcessError()})
+    assert module.collect([7, 8, 9]) == [(7, 256, 17), (9, None, 0)]
+
+
+@pytest.mark.parametrize(
+    ("error", "found"), [(None, True), (ProcessLookupError(), False), (PermissionError(), True)], ids=repr
+)
+def test_a_process_exists_even_if_it_is_somebody_elses(
+    error: OSError | None, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(pid: int, number: int) -> None:
+        assert (pid, number) == (7, 0)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(module.os, "kill", kill)
+    assert module.exists(7) is found
+
+
+def test_elsewhere_than_on_linux_orphans_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.sys, "platform", "darwin")
+    assert module.adopt_orphans() is False

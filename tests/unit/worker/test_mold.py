@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from asgi_arbiter.config.errors import AppImportError, ExitCode
 from asgi_arbiter.config.settings import Config
 from asgi_arbiter.worker import mold as module
 from asgi_arbiter.worker.mailbox import Mailbox, open_pair
-from asgi_arbiter.worker.mold import MoldSpec, strangers
+from asgi_arbiter.worker.mold import Breeding, MoldSpec, strangers
+from asgi_arbiter.worker.nursery import Death
 from asgi_arbiter.worker.orders import Dismissed, Orders
 from asgi_arbiter.worker.preparation import Prepared
 from asgi_arbiter.worker.process import WorkerSpec
@@ -26,7 +29,7 @@ PREPARED = Prepared(app=object(), tls=None)  # type: ignore[arg-type]
 class Rig:
     """A mold in this process, whose workers are only noted."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, rears: bool = False) -> None:
         ours, theirs = open_pair()
         self.arbiter = Mailbox(ours)
         self.board = PulseBoard(4)
@@ -34,7 +37,7 @@ class Rig:
         self.refusal: OSError | None = None
         monkeypatch.setattr(module.process, "run", self.born.append)
         monkeypatch.setattr(Orders, "close", lambda orders: None)
-        monkeypatch.setattr(module.atexit, "_run_exitfuncs", lambda: None)
+        monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: None)
         common = WorkerSpec(
             slot=-1,
             number=0,
@@ -45,13 +48,26 @@ class Rig:
             mailbox=theirs,
             arbiter_pid=os.getppid(),
         )
-        self.spec = MoldSpec(common, self.breed)
+        self.dead: list[Death] = []
+        self.spec = MoldSpec(common, Breeding(self.fork, self.collect if rears else None))
         self.mold = module._Mold(self.spec)
 
-    def breed(self, live: Any) -> None:
+    def fork(self, live: Any) -> int:
         if self.refusal is not None:
             raise self.refusal
         live()
+        return 500 + len(self.born)
+
+    def collect(self, pids: Iterable[int]) -> list[Death]:
+        found, self.dead = [death for death in self.dead if death[0] in pids], []
+        return found
+
+    def close(self) -> None:
+        self.arbiter.close()
+        self.mold.mailbox.close()
+        for fd in self.mold._nursery.descriptors():
+            os.close(fd)
+        self.board.close()
 
     def order(self, slot: int, number: int) -> Mailbox:
         ours, theirs = open_pair()
@@ -64,9 +80,19 @@ class Rig:
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     rig = Rig(monkeypatch)
     yield rig
-    rig.arbiter.close()
-    rig.mold._mailbox.close()
-    rig.board.close()
+    rig.close()
+
+
+@pytest.fixture
+def rearing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """One whose workers are its own children."""
+    before = signal.getsignal(signal.SIGCHLD), signal.set_wakeup_fd(-1)
+    rig = Rig(monkeypatch, rears=True)
+    rig.mold._nursery.open()
+    yield rig
+    signal.signal(signal.SIGCHLD, before[0])
+    signal.set_wakeup_fd(before[1])
+    rig.close()
 
 
 def test_each_order_makes_a_worker_with_the_mailbox_that_came_with_it(rig: Rig) -> None:
@@ -75,7 +101,7 @@ def test_each_order_makes_a_worker_with_the_mailbox_that_came_with_it(rig: Rig) 
     assert rig.mold._obey(PREPARED) is ExitCode.OK
     assert [(spec.slot, spec.number, spec.generation) for spec in rig.born] == [(3, 1, 2), (4, 2, 2)]
     assert all(spec.prepared is PREPARED for spec in rig.born)
-    assert all(spec.inherited == (rig.mold._mailbox.fileno(),) for spec in rig.born)
+    assert all(spec.inherited == (rig.mold.mailbox.fileno(),) for spec in rig.born)
     for mailbox in mailboxes:
         assert mailbox.receive() == []
         assert mailbox.at_eof  # the mold keeps no copy, so a worker's death is never hidden
@@ -89,6 +115,37 @@ def test_a_fork_that_is_refused_is_told_on_the_mailbox_of_the_worker_that_is_not
     rig.mold._obey(PREPARED)
     assert mailbox.receive() == [{"kind": "unborn", "reason": "Resource temporarily unavailable"}]
     mailbox.close()
+
+
+def test_one_that_rears_its_workers_reports_how_each_ended(rearing: Rig) -> None:
+    rearing.order(3, 1).close()
+    rearing.order(4, 2).close()
+    rearing.arbiter.send({"kind": "leave"})
+    assert rearing.mold._obey(PREPARED) is ExitCode.OK
+    assert all(spec.is_reared for spec in rearing.born)
+    assert set(rearing.mold._nursery.descriptors()) <= set(rearing.born[0].inherited)
+    rearing.dead = [(502, 256, 7)]
+    rearing.mold._tell_deaths()
+    assert rearing.arbiter.receive() == [{"kind": "ended", "pid": 502, "status": 256, "peak": 7}]
+
+
+def test_one_that_rears_its_workers_stays_until_the_last_has_left(rearing: Rig) -> None:
+    rearing.order(3, 1).close()
+    rearing.arbiter.send({"kind": "leave"})
+    rearing.mold._obey(PREPARED)
+    rearing.dead = [(501, 0, 7)]
+    signal.raise_signal(signal.SIGCHLD)
+    rearing.mold.farewell()
+    assert [message["pid"] for message in rearing.arbiter.receive()] == [501]
+
+
+def test_one_without_an_arbiter_does_not_stay(rearing: Rig) -> None:
+    rearing.order(3, 1).close()
+    rearing.arbiter.send({"kind": "leave"})
+    rearing.mold._obey(PREPARED)
+    rearing.arbiter.close()
+    rearing.mold.farewell()
+    assert rearing.mold._nursery.children == {501}
 
 
 def test_the_death_of_the_arbiter_ends_it(rig: Rig) -> None:
