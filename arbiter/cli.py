@@ -7,6 +7,7 @@ serves: no event loop, no TLS, no parser.
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from collections.abc import Sequence
@@ -65,6 +66,8 @@ def _run(line: CommandLine) -> ExitCode:
     _check_form(loaded.config.app)
     from .loop import Arbiter
 
+    gc.freeze()
+    gc.enable()
     return Arbiter(loaded).run()
 
 

@@ -24,7 +24,6 @@ import functools
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from . import logs
@@ -43,9 +42,25 @@ _HARMLESS: Final = bytes(code for code in range(0x20, 0x7F) if chr(code) not in 
 _COLOURS: Final = {1: "97", 2: "32", 3: "33", 4: "31", 5: "91"}
 
 
-@dataclass(slots=True, eq=False)
 class AccessRecord:
-    """What happened to one request, or in one WebSocket connection."""
+    """What happened to one request, or in one WebSocket connection. One is made for each, so it is a class by hand."""
+
+    __slots__ = (
+        "bytes_sent",
+        "client",
+        "close_code",
+        "duration",
+        "http_version",
+        "kind",
+        "messages_in",
+        "messages_out",
+        "method",
+        "request_headers",
+        "response_headers",
+        "scheme",
+        "status",
+        "target",
+    )
 
     kind: str
     """``http`` or ``websocket``."""
@@ -62,10 +77,42 @@ class AccessRecord:
     duration: float
     """Seconds from the head of the request to the end of the response (of the connection, for a WebSocket)."""
     request_headers: list[tuple[bytes, bytes]]
-    response_headers: list[tuple[bytes, bytes]] | None = None
-    close_code: int | None = None
-    messages_in: int = 0
-    messages_out: int = 0
+    response_headers: list[tuple[bytes, bytes]] | None
+    close_code: int | None
+    messages_in: int
+    messages_out: int
+
+    def __init__(
+        self,
+        kind: str,
+        client: tuple[str, int] | None,
+        scheme: str,
+        method: str,
+        target: bytes,
+        http_version: str,
+        status: int,
+        bytes_sent: int,
+        duration: float,
+        request_headers: list[tuple[bytes, bytes]],
+        response_headers: list[tuple[bytes, bytes]] | None = None,
+        close_code: int | None = None,
+        messages_in: int = 0,
+        messages_out: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.client = client
+        self.scheme = scheme
+        self.method = method
+        self.target = target
+        self.http_version = http_version
+        self.status = status
+        self.bytes_sent = bytes_sent
+        self.duration = duration
+        self.request_headers = request_headers
+        self.response_headers = response_headers
+        self.close_code = close_code
+        self.messages_in = messages_in
+        self.messages_out = messages_out
 
 
 class AccessLog:

@@ -8,7 +8,6 @@ command line mention; making all of them, which help and completion need, takes 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -142,6 +141,8 @@ def parse(arguments: Sequence[str]) -> CommandLine:
 
 def gunicorn_arguments(text: str) -> tuple[Layer, str]:
     """``GUNICORN_CMD_ARGS`` as a layer, and the settings file that it names. Raises ``ConfigError``."""
+    import shlex
+
     title = "GUNICORN_CMD_ARGS"
     try:
         line = parse(shlex.split(text))

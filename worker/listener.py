@@ -205,8 +205,9 @@ def _open_tcp(address: Address, config: Config) -> socket.socket:
 
 def _resolve(host: str, address: Address) -> tuple[socket.AddressFamily, Any]:
     """A name with addresses of both families is bound as IPv4, as uvicorn and gunicorn do; two binds give both."""
+    name = host.encode() if host.isascii() else host  # text would be encoded by tables that take long to load
     try:
-        found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(name, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise BindError(f"cannot listen on {address}: the host name {host!r} cannot be resolved") from None
     family, _, _, _, sockaddr = min(found, key=lambda entry: entry[0] != socket.AF_INET)

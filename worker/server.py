@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -94,7 +93,7 @@ class Server:
         self._access_log = access_log
         self._drain = Drain()
         self._wake = asyncio.Event()
-        self._limits = Limits.draw(config, random.random)
+        self._limits = Limits.draw(config, _random)
         self._began_at = 0.0
         self._lag = 0.0
         self._context: ConnectionContext | None = None
@@ -309,3 +308,10 @@ def _access_log(config: Config) -> AccessWriter | None:
 
     log = AccessLog(config)
     return log if log.enabled else None
+
+
+def _random() -> float:
+    """``random.random``. Most workers have no limits and need not load the module."""
+    import random
+
+    return random.random()

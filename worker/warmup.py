@@ -9,6 +9,8 @@ descriptor is made; a failure is left for the worker to find and to explain.
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from asgi_arbiter.config.errors import ArbiterError
@@ -23,7 +25,6 @@ _ALWAYS = (
     "asgi_arbiter.config.importer",
     "asgi_arbiter.worker.privileges",
     "asgi_arbiter.worker.server",
-    "encodings.idna",
 )
 
 
@@ -33,12 +34,8 @@ def warm_up(config: Config) -> None:
 
     from . import loops
 
-    for name in _ALWAYS:
+    for name in (*_ALWAYS, *_sometimes(config)):
         importlib.import_module(name)
-    if config.certfile:
-        importlib.import_module("asgi_arbiter.config.tls")
-    if config.access_log:
-        importlib.import_module("asgi_arbiter.protocols.http_log")
     for find, name in ((resolve_http, config.http), (loops.factory, config.loop)):
         if ":" in name:
             continue  # the user's own code belongs to the worker, which imports it anew at each reload
@@ -46,3 +43,14 @@ def warm_up(config: Config) -> None:
             find(name)
         except (ArbiterError, ImportError):
             pass  # the worker meets the same and says it properly
+
+
+def _sometimes(config: Config) -> Iterator[str]:
+    if sys.platform == "linux":
+        yield "ctypes"  # every worker asks the kernel to be told of the arbiter's death
+    if config.user or config.group:
+        yield "encodings.idna"  # the first name that the application resolves needs it
+    if config.speaks_tls:
+        yield "asgi_arbiter.config.tls"
+    if config.access_log:
+        yield "asgi_arbiter.protocols.http_log"

@@ -1,5 +1,6 @@
 """``python -m asgi_arbiter`` and the console script ``asgi-arbiter``."""
 
+import gc
 import sys
 
 __all__ = ["main"]
@@ -12,6 +13,7 @@ def main() -> None:
     from asgi_arbiter.arbiter import early
 
     early.listen()  # before anything that takes time
+    gc.disable()  # what a start makes stays, so there is nothing to collect; on again when all is imported
     from asgi_arbiter.arbiter.cli import main as command
 
     command()

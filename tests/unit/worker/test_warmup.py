@@ -11,14 +11,14 @@ SCRIPT = """
 import sys, threading
 from asgi_arbiter.config import Config
 from asgi_arbiter.worker.warmup import warm_up
-warm_up(Config(http={http!r}, loop={loop!r}, access_log={access_log!r}))
+warm_up(Config(http={http!r}, loop={loop!r}, access_log={access_log!r}, user={user!r}))
 assert threading.active_count() == 1
 print(*sorted(sys.modules))
 """
 
 
-def imported(http: str = "auto", loop: str = "auto", *, access_log: bool = True) -> set[str]:
-    script = SCRIPT.format(http=http, loop=loop, access_log=access_log)
+def imported(http: str = "auto", loop: str = "auto", *, access_log: bool = True, user: str = "") -> set[str]:
+    script = SCRIPT.format(http=http, loop=loop, access_log=access_log, user=user)
     return set(
         subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, check=True, text=True).stdout.split()
     )
@@ -42,3 +42,8 @@ def test_the_users_own_code_is_not_touched(name: str) -> None:
 
 def test_what_is_missing_is_left_for_the_worker_to_explain() -> None:
     imported(loop="no-such-loop")
+
+
+@pytest.mark.parametrize("user", ["", "www-data"])
+def test_a_worker_without_rights_finds_what_resolving_a_name_needs(user: str) -> None:
+    assert ("encodings.idna" in imported(user=user)) is bool(user)
