@@ -53,8 +53,9 @@ class ConnectionSetup:
         # The loop holds tasks weakly; until its transport exists nothing else holds one of these.
         self._tasks: set[asyncio.Task[None]] = set()
         self._factory = factory
-        self.tls = tls
-        """For the connections to come; may be replaced by another one, but not by none."""
+        self._tls = tls
+        if tls is not None:
+            self.use_tls(tls)
         self._connect: Callable[[ProtocolFactory, socket.socket], Coroutine[Any, Any, Any]]
         self._connect = context.loop.connect_accepted_socket if tls is None else self._shake_hands
         self._introductions: Introductions | None = None
@@ -80,6 +81,13 @@ class ConnectionSetup:
         task.add_done_callback(self._tasks.discard)
         return True
 
+    def use_tls(self, context: ssl.SSLContext) -> None:
+        """For the connections to come. What was not encrypted from the beginning does not become so."""
+        from .handshake import let_it_tell
+
+        let_it_tell(context)
+        self._tls = context
+
     @property
     def pending(self) -> int:
         """Connections accepted and not set up yet."""
@@ -97,7 +105,7 @@ class ConnectionSetup:
             else:
                 await self._introductions.connect(self._connect, self._factory, connection)
         except OSError as error:  # includes ssl.SSLError: a failed handshake is the client's affair
-            log.debug("a connection could not be set up: %s", error, extra={"event": "connection_setup_failed"})
+            log.debug("a connection could not be set up: %s", str(error) or repr(error), extra={"event": "connection_setup_failed"})
 
     async def _shake_hands(self, factory: ProtocolFactory, connection: socket.socket) -> None:
         """Make an encrypted connection within ``handshake_timeout``, from the wait for its first byte on."""
@@ -118,7 +126,7 @@ class ConnectionSetup:
         await loop.connect_accepted_socket(
             factory,
             connection,
-            ssl=self.tls,
+            ssl=self._tls,
             ssl_handshake_timeout=limit and max(limit - (loop.time() - began), _LEAST),
             ssl_shutdown_timeout=_CONNECTIONS_KEEP_TIME,
         )

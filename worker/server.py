@@ -149,7 +149,7 @@ class Server:
         """Present other certificates to the connections to come; those that are there go on as they are."""
         self._tls = context
         if self._setup is not None:
-            self._setup.tls = context
+            self._setup.use_tls(context)
 
     def snapshot(self) -> ServerSnapshot:
         """The server at this moment."""
