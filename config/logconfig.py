@@ -12,7 +12,10 @@ of the loggers that the file defines; the first that applies:
 4. none of these: our own handlers stay.
 
 A file may name uvicorn's formatters (``uvicorn.logging.AccessFormatter``); ours are taken for them where uvicorn is not
-installed. The file is read once by the process that starts; children made by fork apply what their parent read, so that a file
+installed. ``python:MODULE:NAME`` is a dictionary in a module, the ``logconfig_dict`` of a ``gunicorn.conf.py``; as with gunicorn it
+replaces parts of a default one.
+
+The file is read once by the process that starts; children made by fork apply what their parent read, so that a file
 broken by a later edit cannot keep a worker from being replaced. A reload reads it again.
 """
 
@@ -34,8 +37,29 @@ from .errors import InvalidSetting, MissingExtra, SourceUnreadable
 from .loghandlers import Route
 from .records import Record
 
-__all__ = ["LogConfig", "ini", "read"]
+__all__ = ["IN_PYTHON", "LogConfig", "ini", "read"]
 
+IN_PYTHON: Final = "python:"
+_GUNICORN: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "generic": {
+            "format": "%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
+            "datefmt": "[%Y-%m-%d %H:%M:%S %z]",
+        },
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stdout"},
+        "error_console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"},
+    },
+    "root": {"level": "INFO", "handlers": ["console"]},
+    "loggers": {
+        "gunicorn.error": {"level": "INFO", "handlers": ["error_console"], "propagate": True},
+        "gunicorn.access": {"level": "INFO", "handlers": ["console"], "propagate": True},
+    },
+}
+"""What ``logconfig_dict`` of gunicorn is laid over, key by key: files name its handlers and formatter."""
 _ERROR: Final = "asgi_arbiter.error"
 _PARTS: Final = ("asgi_arbiter.arbiter", "asgi_arbiter.worker")
 _OURS_SERVER: Final = frozenset({"asgi_arbiter", _ERROR, *_PARTS})
@@ -128,7 +152,7 @@ def read(given: str | Mapping[str, Any] | LogConfig) -> LogConfig:
         return LogConfig("the given dictionary", dict(given), _names_in(given))
     if _cached is not None and _cached[0] != os.getpid() and _cached[1].source == given:
         return _cached[1]
-    found = _read_file(given)
+    found = _read_module(given) if given.startswith(IN_PYTHON) else _read_file(given)
     _cached = (os.getpid(), found)
     return found
 
@@ -139,6 +163,20 @@ def ini(text: str, source: str) -> LogConfig:
     if not _has_uvicorn():
         text = re.sub(rf"(?m)^(class\s*[=:]\s*){re.escape(_THEIR_FORMATTERS)}", rf"\g<1>{_OUR_FORMATTERS}", text)
     return LogConfig(source, text, names)
+
+
+def _read_module(source: str) -> LogConfig:
+    from .errors import AppImportError
+    from .importer import import_object
+
+    try:
+        content = import_object(source.removeprefix(IN_PYTHON))
+    except AppImportError as error:
+        raise SourceUnreadable(f"log_config: {error}", traceback_text=error.traceback_text) from None
+    if not isinstance(content, Mapping):
+        raise SourceUnreadable(f"log_config: {source} must be a dictionary, found {_kind(content)}")
+    whole = {**_GUNICORN, **content}
+    return LogConfig("logconfig_dict", whole, _names_in(whole))
 
 
 def _read_file(path: str) -> LogConfig:

@@ -18,6 +18,7 @@ from pathlib import Path
 from .cli import flags, parse
 from .errors import ConfigError
 from .layers import Given, Layer, Origin, command_line_layer
+from .logconfig import IN_PYTHON
 from .records import Record, made, replace
 from .rules import WORKER_CLASSES, WSGI_CLASSES
 from .schema import Kind
@@ -86,6 +87,7 @@ def migrate(words: Sequence[str], directory: str = "") -> Migration:
         _gunicorn_worker_class(move)
         _gunicorn_umask(move)
         _hooks(move)
+        _logging(move)
     loaded = assemble(move.layers, Invocation(directory=str(move.directory)))
     lost = {name: defaults()[name] for name, option in options().items() if option.inert}
     config = replace(loaded.config, **{**lost, "worker_class": ""})
@@ -203,6 +205,17 @@ def _hooks(move: _Move) -> None:
                 f"{name} is a function of {layer.title}, which cannot be imported by name: move it into a module and "
                 f'write {name} = "module:{name}"; or keep the file: asgi-arbiter -c {layer.title}'
             )
+
+
+def _logging(move: _Move) -> None:
+    """A dictionary for logging stays in the Python file: only there can it name classes and functions."""
+    given = move.given("log_config")
+    if given is not None and str(given.raw).startswith(IN_PYTHON):
+        move.drop("log_config")
+        move.notes.append(
+            f'{given.where} is a dictionary: write it into a JSON file and log_config = "that file"; or keep '
+            f"this one: asgi-arbiter -c {given.where.partition(',')[0]}"
+        )
 
 
 def _importable(location: str, title: str, move: _Move) -> str:

@@ -1,8 +1,9 @@
 """A Python file as settings file: gunicorn's ``gunicorn.conf.py``, read as it is.
 
 The file is executed; gunicorn's names in it become values, and so do our names for what gunicorn has not. All other names
-are the file's own business, as with gunicorn: ``host`` and ``port`` there are usually parts of a ``bind``. Functions under the names of hooks become hooks: the executed file stays importable under a name of
-its own, and the hook is written ``module:function`` like any other.
+are the file's own business, as with gunicorn: ``host`` and ``port`` there are usually parts of a ``bind``. Functions under
+the names of hooks become hooks: the executed file stays importable under a name of its own, and the hook is written ``module:function`` like any other; so is ``logconfig_dict``, which becomes
+``log_config`` (see ``logconfig``).
 
 Rules: ``None`` means that the setting is not set. Each reload executes the file anew, under a new module name, so that
 workers of the old settings keep their own hooks.
@@ -10,17 +11,18 @@ workers of the old settings keep their own hooks.
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import count
 from pathlib import Path
 from types import ModuleType
 
-from .errors import SourceUnreadable
-from .layers import Layer, Origin
+from .errors import InvalidSetting, SourceUnreadable
+from .layers import Given, Layer, Origin
 from .schema import Kind
 from .settings import options
 
@@ -33,7 +35,7 @@ _executed: dict[str, tuple[str, str]] = {}
 
 def python_layer(named: str, directory: Path) -> Layer:
     """Execute ``named``: a path, ``file:PATH`` or ``python:MODULE``. Raises ``SourceUnreadable`` with the traceback of
-    the file's own error."""
+    the file's own error, ``InvalidSetting`` for a hook that cannot be called as it will be."""
     if str(directory) not in sys.path:
         sys.path.insert(0, str(directory))  # the file, and later its hooks, may import what lies beside it
     if named.startswith("python:"):
@@ -48,6 +50,12 @@ def python_layer(named: str, directory: Path) -> Layer:
         name = _taken().get(word, "")
         if name and value is not None and not isinstance(value, ModuleType):
             _take(layer, word, value, content)
+    dictionary = layer.values.pop("logconfig_dict", None)
+    if dictionary is not None and dictionary.raw:
+        from .logconfig import IN_PYTHON
+
+        # It goes before logconfig, as with gunicorn.
+        layer.values["log_config"] = Given(f"{IN_PYTHON}{content['__name__']}:logconfig_dict", dictionary.where)
     return layer
 
 
@@ -73,6 +81,7 @@ def _take(layer: Layer, word: str, value: object, content: Mapping[str, object])
     option = options()[_taken()[word]]
     where = f"{layer.title}, {word}"
     if option.kind is Kind.HOOK and callable(value):
+        _check_call(word, value, option.help, where)
         value = f"{content['__name__']}:{word}"
     elif option.kind is Kind.TEXT and isinstance(value, type):
         value = f"{value.__module__}.{value.__qualname__}"  # worker_class and logger_class may be classes
@@ -81,6 +90,19 @@ def _take(layer: Layer, word: str, value: object, content: Mapping[str, object])
     elif callable(value):
         return  # a function of the file's own, or an import such as importlib.reload
     layer.add(word, value, where)
+
+
+def _check_call(name: str, hook: Callable[..., object], help: str, where: str) -> None:
+    """Raise ``InvalidSetting`` if the hook cannot be called as the manual says."""
+    from .interfaces import takes
+
+    called = re.search(rf"Called as ({name}\((.*?)\))", help)
+    if called is None:
+        return
+    count = called[2].count(",") + 1
+    least = 2 if name == "post_request" else count  # gunicorn leaves out what an older function does not take
+    if all(takes(hook, each) is False for each in range(least, count + 1)):
+        raise InvalidSetting(f"{where}: it is called as {called[1]}, which this function does not take")
 
 
 def _from_path(path: Path, title: str) -> dict[str, object]:

@@ -60,7 +60,7 @@ def _worker_class_runs_asgi(config: Config, given: Given) -> Complaint | None:
     if name in WSGI_CLASSES:
         why = f'"{name}" runs WSGI applications and asgi-arbiter runs ASGI ones; for WSGI use --interface wsgi instead'
     else:
-        why = f'"{name}" is not known; asgi-arbiter has one kind of worker, leave the setting out'
+        why = f'"{name}" is not known; asgi-arbiter has one kind of worker: leave the setting out, and write what the class configures as settings'
     return Complaint(("worker_class",), why)
 
 

@@ -1316,7 +1316,7 @@ class Config(Record, kw_only=True):
         kind=Kind.TABLE,
         section=_COMPATIBILITY,
         gunicorn="logconfig_dict",
-        inert="write the dictionary into a JSON file and name it as log_config",
+        inert="only in gunicorn.conf.py, where it is obeyed; elsewhere name a JSON file as log_config",
         help="Logging configuration as a dictionary.",
     )
     enable_stdio_inheritance: bool = setting(

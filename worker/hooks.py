@@ -21,8 +21,15 @@ __all__ = ["ArbiterView", "Hooks", "WorkerView"]
 log = logging.getLogger("asgi_arbiter.worker")
 
 
+def _short(view: Any) -> str:
+    """For log lines; the settings are long and may have a password."""
+    return f"<{type(view).__name__} {view.pid}>"
+
+
 class ArbiterView(Record, frozen=False):
     """What a hook in a worker sees of the arbiter (gunicorn's ``server`` argument)."""
+
+    __repr__ = _short
 
     pid: int
     cfg: Config
@@ -31,6 +38,8 @@ class ArbiterView(Record, frozen=False):
 
 class WorkerView(Record, frozen=False):
     """What a hook sees of the worker (gunicorn's ``worker`` argument)."""
+
+    __repr__ = _short
 
     number: int
     generation: int
@@ -107,6 +116,8 @@ class Hooks:
         """The hook as a function that never raises, imported now rather than for each request."""
         target = getattr(self._config, name)
         hook = self._guarded(name, _imported, target) if target else None
+        if hook is not None and name == "post_request":
+            hook = _with_fewer(hook)
         return None if hook is None else lambda *arguments: self._guarded(name, hook, *arguments)
 
     def _call(self, name: str, *arguments: object) -> None:
@@ -122,6 +133,14 @@ class Hooks:
             target = getattr(self._config, name)
             log.exception("the hook %s (%s) failed", name, target, extra={"event": "hook_failed", "hook": name})
             return None
+
+
+def _with_fewer(post_request: Callable[..., Any]) -> Callable[..., Any]:
+    """Call it with as many of the four arguments as it takes: older functions have no response, the oldest no environ."""
+    from asgi_arbiter.config.interfaces import takes
+
+    count = next((each for each in (4, 3, 2) if takes(post_request, each) is not False), 4)
+    return post_request if count == 4 else lambda *arguments: post_request(*arguments[:count])
 
 
 def _imported(target: str) -> Any:

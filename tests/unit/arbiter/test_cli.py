@@ -83,7 +83,7 @@ def test_main_leaves_with_the_exit_code(arbiter: type[Recorder]) -> None:
         (("main:app", "-t", "x"), 2, 'command line, --timeout: expected seconds, found "x"'),
         (("main:app", "-c", "no.toml"), 2, "no.toml: there is no such file"),
         (("main:app", "-k", "x", "--check-config"), 1, 'command line, --worker-class: "x" is not known; asgi-arbiter '
-         "has one kind of worker, leave the setting out"),
+         "has one kind of worker: leave the setting out, and write what the class configures as settings"),
         (("--check-config",), 1, "APP is missing; name the application, as in: asgi-arbiter main:app"),
     ],
 )  # fmt: skip

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -200,3 +201,28 @@ def test_uvicorn_s_formatters_are_ours_where_it_is_not_installed(
     text = "[loggers]\nkeys=\n[formatter_f]\nclass = uvicorn.logging.DefaultFormatter\nformat=uvicorn.logging.x\n"
     held = logconfig.ini(text, "mine")
     assert held.content == text.replace("class = uvicorn", f"class = {wanted}")
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("python:os:name", "log_config: python:os:name must be a dictionary, found text"),
+        ("python:os:nam", 'log_config: "os:nam": "os" has no attribute "nam"'),
+    ],
+)
+def test_a_dictionary_in_a_module_that_is_none_is_named(source: str, complaint: str) -> None:
+    with pytest.raises(SourceUnreadable) as refusal:
+        read(source)
+    assert str(refusal.value).startswith(complaint)
+
+
+def test_a_dictionary_for_gunicorn_may_name_what_gunicorn_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("of_test_logconfig")
+    module.__dict__["given"] = {"loggers": {"mine": {"handlers": ["console"], "level": "INFO"}}, "root": {}}
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    held = read("python:of_test_logconfig:given")
+    held.apply()
+    [handler] = logging.getLogger("mine").handlers
+    assert handler.formatter is not None
+    assert held.server_route() == (Route.ROOT, "")
+    logging.getLogger("mine").handlers.clear()

@@ -180,7 +180,8 @@ def test_a_gunicorn_file_is_read(moved: Moved) -> None:
         "on_exit": "shlex:join",
     }
     assert "# post_fork is a function of gunicorn.conf.py, which cannot be imported by name" in found.text
-    assert "# logconfig_dict = " in found.text and "x" * 90 not in found.text
+    assert "# gunicorn.conf.py, logconfig_dict is a dictionary: write it into a JSON file" in found.text
+    assert "log_config" not in settings(found)
 
 
 def test_a_hook_in_a_file_with_a_module_s_name_is_found_there(moved: Moved) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from asgi_arbiter.config import Config, load, pyfile
+from asgi_arbiter.config import Config, InvalidSetting, load, logconfig, pyfile
 from asgi_arbiter.config.errors import ConfigError
 from asgi_arbiter.config.importer import import_object
+from asgi_arbiter.config.schema import Kind
+from asgi_arbiter.config.settings import options
 from asgi_arbiter.config.sources import Loaded
 
 GUNICORN_CONF = """
@@ -178,8 +180,49 @@ def test_our_own_settings_may_stand_beside_gunicorn_s(tmp_path: Path) -> None:
 
 
 def test_what_has_no_effect_is_taken_in_any_form(tmp_path: Path) -> None:
-    loaded = read(tmp_path, "logconfig_dict = {'version': 1, 'root': {'level': 'INFO'}}\nclass logger_class: pass\n")
-    assert [text.split(":")[0] for text in loaded.warnings] == ["conf.py, logger_class", "conf.py, logconfig_dict"]
+    loaded = read(tmp_path, "threads = 4\nclass logger_class: pass\n")
+    assert [text.split(":")[0] for text in loaded.warnings] == ["conf.py, threads", "conf.py, logger_class"]
+
+
+def test_a_dictionary_for_logging_stays_in_the_file_and_goes_before_one_in_a_file_of_its_own(tmp_path: Path) -> None:
+    text = "logconfig = 'log.ini'\nlogconfig_dict = {'root': {'level': 'WARNING'}}\n"
+    loaded = read(tmp_path, text)
+    assert loaded.warnings == ()
+    assert loaded.sources["log_config"].where == "conf.py, logconfig_dict"
+    held = logconfig.read(loaded.config.log_config)
+    assert isinstance(held.content, dict)
+    assert held.content["root"] == {"level": "WARNING"}
+    assert held.content["version"] == 1
+    assert held.names == {"", "gunicorn.error", "gunicorn.access"}
+    assert read(tmp_path, text.replace("{'root': {'level': 'WARNING'}}", "{}")).config.log_config == "log.ini"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("def post_fork(server): pass", "post_fork: it is called as post_fork(arbiter, worker), which"),
+        ("def on_exit(): pass", "on_exit: it is called as on_exit(arbiter), which"),
+        ("def post_request(worker): pass", "post_request: it is called as post_request(worker, request, environ, "),
+        ("def nworkers_changed(server, new, old): pass", ""),
+        ("def post_request(worker, req): pass", ""),
+        ("def post_request(worker, req, environ): pass", ""),
+        ("def post_request(worker, req, environ, resp): pass", ""),
+        ("def when_ready(*args, **kwargs): pass", ""),
+        ("when_ready = print", ""),
+    ],
+)
+def test_a_hook_that_cannot_be_called_is_refused(tmp_path: Path, text: str, wrong: str) -> None:
+    if not wrong:
+        read(tmp_path, text)
+        return
+    with pytest.raises(InvalidSetting) as refusal:
+        read(tmp_path, text)
+    assert str(refusal.value).startswith("conf.py, " + wrong)
+
+
+def test_the_manual_says_how_each_hook_is_called() -> None:
+    hooks = {name: option.help for name, option in options().items() if option.kind is Kind.HOOK and not option.inert}
+    assert [name for name, help in hooks.items() if not help.startswith(f"Called as {name}(")] == []
 
 
 def test_hooks_of_a_settings_file_can_be_had_in_another_process_too(

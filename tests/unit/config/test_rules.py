@@ -30,7 +30,8 @@ def test_the_defaults_break_no_rule() -> None:
         (
             {"worker_class": "my.Worker"},
             ("worker_class",),
-            '"my.Worker" is not known; asgi-arbiter has one kind of worker, leave the setting out',
+            '"my.Worker" is not known; asgi-arbiter has one kind of worker: leave the setting out, and write '
+            "what the class configures as settings",
         ),
         ({"keyfile": "k"}, ("keyfile",), "a private key without a certificate; set certfile too"),
         ({"cert_reqs": 2}, ("cert_reqs",), "client certificates need TLS; set certfile too"),

@@ -75,3 +75,18 @@ def test_a_mold_imports_the_hooks_of_its_workers_and_does_not_complain(monkeypat
     monkeypatch.setattr(module, "_imported", look)
     hooks(post_fork="nowhere:hook", worker_exit="user_hooks:record", on_exit="user_hooks:fail").import_all()
     assert imported == ["nowhere:hook", "user_hooks:record"]
+
+
+def test_what_a_hook_sees_is_short_in_a_log_line(calls: list[Any]) -> None:
+    hooks(post_fork="user_hooks:record", keyfile_password="secret").with_arbiter("post_fork")
+    [(arbiter, worker)] = calls
+    assert (repr(arbiter), str(worker)) == ("<ArbiterView 4711>", f"<WorkerView {os.getpid()}>")
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_post_request_may_take_fewer_arguments_as_in_older_settings_of_gunicorn(count: int) -> None:
+    seen: list[Any] = []
+    older = [lambda a, b: seen.extend((a, b)), lambda a, b, c: seen.extend((a, b, c))]
+    newest = lambda a, b, c, d: seen.extend((a, b, c, d))  # noqa: E731
+    module._with_fewer([*older, newest][count - 2])("worker", "request", "environ", "response")
+    assert seen == ["worker", "request", "environ", "response"][:count]
