@@ -354,14 +354,34 @@ class ServerProcess:
         except AssertionError:
             trouble.append(f"left processes behind: {self.left()}")
         for host, port in self._ports:
-            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((host, port))
-                    probe.listen(1)
-                except OSError as error:
-                    trouble.append(f"left {host}:{port} taken ({error})")
+            try:
+                eventually(lambda host=host, port=port: not self._holders(host, port), "the port is free", within=2.0)  # type: ignore[misc]
+            except AssertionError:
+                trouble.append(f"left {host}:{port} taken by {self._holders(host, port)}")
         return trouble
+
+    def _holders(self, host: str, port: int) -> list[str]:
+        """Who of this server, or who that cannot be seen, keeps others from listening there. The kernel gives a port that
+        is free again to whoever asks for any, so that a server of another test may have it a moment later."""
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+                probe.listen(1)
+            except OSError as error:
+                reason = str(error)
+            else:
+                return []
+        pids = {c.pid for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == port}
+        return [
+            f"{pid or 'nobody knows whom'} ({reason})" for pid in pids or {None} if pid is None or self._is_ours(pid)
+        ]
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether this server started that process, whatever has become of its session and its parents since."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(pid).environ().get("NOTIFY_SOCKET", "").startswith(str(self.folder))
+        return True
 
     def _kill_all(self) -> None:
         for pid in [self.pid, *self.left()]:
