@@ -214,6 +214,14 @@ class ServerProcess:
         """Wait for the line of the ``count``-th event of that name, with ``--log-format json``."""
         return eventually(lambda: self.events(name)[count - 1 :], f"event {name}, {count} times")[0]
 
+    def wait_reloaded(self, *, count: int = 1) -> None:
+        """Wait until the ``count``-th reload is promoted and the workers that it replaced have ended: they have been
+        told to leave by then, but may still answer a connection that came at the same moment. Needs
+        ``--log-format json``."""
+        self.wait_event("reload_promoted", count=count)
+        retired = {event["pid"] for event in self.events("worker_retired")}
+        eventually(lambda: not retired & set(self.workers()), f"{retired} have ended")
+
     def wait_notified(self, line: str) -> None:
         """Wait until a line such as ``READY=1`` arrived on the notify socket; fails when the server ends instead."""
         self.wait_notified_like(re.escape(line))
@@ -378,10 +386,11 @@ class ServerProcess:
         ]
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether this server started that process, whatever has become of its session and its parents since."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return psutil.Process(pid).environ().get("NOTIFY_SOCKET", "").startswith(str(self.folder))
-        return True
+        """Of this server's session. Its environment does not tell: the title of a process is written over it."""
+        try:
+            return os.getsid(pid) == self.pid
+        except ProcessLookupError:
+            return True
 
     def _kill_all(self) -> None:
         for pid in [self.pid, *self.left()]:
