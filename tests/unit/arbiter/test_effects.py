@@ -16,6 +16,7 @@ from asgi_arbiter.arbiter import events as ev
 from asgi_arbiter.arbiter.policy import Rules
 from asgi_arbiter.arbiter.states import Reason
 from asgi_arbiter.config.errors import BindError, InvalidSetting
+from asgi_arbiter.config.records import replace
 from tests.kernel_support import CONFIG, Heir, Kernel, Order, Rig
 
 
@@ -61,6 +62,12 @@ def test_an_address_that_cannot_be_opened_is_an_answer(rig: Rig, monkeypatch: py
     assert rig.effects.do(act.OpenListeners(2, CONFIG)) == [
         ev.ListenersRefused(2, "cannot listen on 127.0.0.1:80: permission denied")
     ]
+
+
+def test_certificates_are_read_with_the_listeners_and_what_is_wrong_is_an_answer(rig: Rig) -> None:
+    (answer,) = rig.effects.do(act.OpenListeners(2, replace(CONFIG, certfile="/nowhere/cert.pem")))
+    complaint = "certfile: cannot read /nowhere/cert.pem: No such file or directory"
+    assert answer == ev.ListenersRefused(2, complaint)
 
 
 def test_an_order_that_fails_in_an_unforeseen_way_is_logged_and_answered(

@@ -12,7 +12,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from asgi_arbiter.config import AppImportError, Config, ConfigError, ConflictingSettings, InvalidSetting
-from asgi_arbiter.config.tls import server_context
+from asgi_arbiter.config.tls import prepared_context, server_context
+from asgi_arbiter.config.tls_pair import certificate_of
 
 
 class Files:
@@ -245,3 +246,62 @@ def test_a_program_may_hand_over_the_function_itself(files: Files) -> None:
     given: Any = own
     assert server_context(Config(ssl_context=given)) is not None
     assert "wrong returned a int" in complaint(ssl_context=wrong)
+
+
+def test_the_lowest_version_is_a_setting(files: Files) -> None:
+    context = server_context(Config(certfile=files.both, ssl_min_version="1.3"))
+    assert context is not None
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_3
+    assert complaint(certfile=files.both, ssl_min_version="1.1") == "ssl_min_version: found '1.1', expected 1.2 or 1.3"
+    told = complaint(ConflictingSettings, certfile=files.both, ssl_min_version="1.3", ssl_version=5)
+    assert told.endswith("nothing is left")
+
+
+def test_revocation_lists_are_read(files: Files, tmp_path: Path) -> None:
+    told = complaint(certfile=files.both, ca_certs=files.ca, cert_reqs=2, ssl_crl=files.cert)
+    assert told == f"ssl_crl: {files.cert} holds no revocation list in PEM form"
+    assert complaint(certfile=files.both, ssl_crl="/no/list").startswith("ssl_crl: cannot read /no/list")
+
+
+def test_names_need_no_default_and_each_pair_is_checked(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "localhost.pem").write_bytes(Path(files.both).read_bytes())
+    context = server_context(Config(ssl_sni_dir=str(tmp_path)))
+    assert context is not None
+    assert handshake(context, files).version()
+    (tmp_path / "other.example.pem").write_bytes(Path(files.cert).read_bytes())
+    told = complaint(ssl_sni_dir=str(tmp_path))
+    assert told == f"ssl_sni_dir: {tmp_path / 'other.example.pem'} holds no private key in PEM form"
+    assert complaint(ConflictingSettings, ssl_sni_dir=str(tmp_path), keyfile=files.key).startswith("keyfile: ")
+
+
+def test_what_is_prepared_outlives_the_files(files: Files, tmp_path: Path) -> None:
+    pem = tmp_path / "both.pem"
+    pem.write_bytes(Path(files.both).read_bytes())
+    config = Config(certfile=str(pem))
+    prepared = prepared_context(config)
+    assert prepared is not None
+    pem.unlink()
+    assert server_context(config, prepared) is prepared
+    assert handshake(prepared, files).version()
+    with pytest.raises(InvalidSetting):
+        prepared_context(config)
+    assert prepared_context(Config()) is None
+
+
+def test_the_hook_gets_what_was_prepared_first_and_may_have_more(files: Files, tmp_path: Path) -> None:
+    contexts: list[ssl.SSLContext] = []
+
+    def hook(config: Config, default: Any) -> ssl.SSLContext:
+        contexts.extend((default(), default()))
+        return contexts[1]
+
+    given: Any = hook
+    config = Config(certfile=files.both, ssl_context=given)
+    prepared = prepared_context(config)
+    assert prepared is not None
+    assert server_context(config, prepared) is contexts[1]
+    assert contexts[0] is prepared is not contexts[1]
+    assert certificate_of(contexts[1]) is None  # the hook may have loaded another
+    # Whether the files are needed at all is for the hook to say.
+    assert prepared_context(Config(certfile=str(tmp_path / "gone"), ssl_context=given)) is None
+    assert prepared_context(Config(ssl_context=given)) is None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import time
 
 import pytest
 
-from asgi_arbiter.protocols.progress import progress
+from asgi_arbiter.protocols.progress import progress, undelivered
 from tests.http_support import MemoryTransport
 
 
@@ -38,4 +39,41 @@ def test_it_moves_with_what_the_clients_kernel_has_taken() -> None:
             assert after != before
             assert progress(transport) == after
         assert progress(transport) == (0, 0)  # closed
+    loop.close()
+
+
+def test_without_tls_the_transport_knows_all_that_is_undelivered() -> None:
+    loop = asyncio.new_event_loop()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b"x")
+        transport = MemoryTransport(loop, {"socket": ours})
+        assert undelivered(transport) == 0
+        transport.unflushed = 10
+        assert undelivered(transport) == 10
+    loop.close()
+
+
+def test_below_tls_the_kernel_is_asked() -> None:
+    loop = asyncio.new_event_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        ours, _ = server.accept()
+        with ours:
+            ours.setblocking(False)
+            sent = 0
+            while True:
+                try:
+                    sent += ours.send(b"x" * 65536)
+                except BlockingIOError:
+                    break
+            transport = MemoryTransport(loop, {"socket": ours, "sslcontext": object()})
+            assert 0 < undelivered(transport) <= sent
+            client.settimeout(10)
+            while sent:
+                sent -= len(client.recv(1 << 20))
+            deadline = time.monotonic() + 10
+            while undelivered(transport):  # the acknowledgement of the last piece is under way
+                assert time.monotonic() < deadline
+        assert undelivered(transport) == 0  # closed
+    assert undelivered(MemoryTransport(loop, {"sslcontext": object()})) == 0
     loop.close()

@@ -140,3 +140,35 @@ def test_giving_up_ends_what_is_pending(run: Any, bind: Any) -> None:
         await asyncio.sleep(0.01)
 
     run(main)
+
+
+def test_the_loops_deadline_for_the_end_of_tls_is_out_of_the_way_and_the_handshakes_is_one(
+    bind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """30 seconds from ``close`` would cut off whatever a slow client is still taking; see ``age`` of a connection."""
+    given: dict[str, Any] = {}
+
+    async def main() -> None:
+        async def connect(factory: Any, connection: socket.socket, **options: Any) -> None:
+            given.update(options)
+            connection.close()
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "connect_accepted_socket", connect)
+        first, second = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made, _ = setup(tls=first)
+        made.use_tls(second)
+        listener = bind()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(listener.socket.getsockname())
+            made.take(listener.socket)
+            await asyncio.sleep(0.05)
+            client.sendall(b"\x16")
+            async with asyncio.timeout(5):
+                while made.pending:
+                    await asyncio.sleep(0.001)
+        listener.close()
+        assert given["ssl"] is second
+
+    asyncio.run(main())
+    assert given["ssl_shutdown_timeout"] > 3600
+    assert 0 < given["ssl_handshake_timeout"] < 5.0
