@@ -13,7 +13,7 @@ import pytest
 
 from .server_process import eventually, free_port
 
-__all__ = ["haproxy", "nginx", "nginx_module"]
+__all__ = ["haproxy", "needs", "nginx", "nginx_module"]
 
 _HAPROXY = """
 global
@@ -58,8 +58,9 @@ http {{
 """
 
 
-def _tool(name: str) -> str:
-    found = shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+def needs(name: str) -> str:
+    """The path of a program, which is not in everybody's ``PATH``; skips the test where there is none."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/usr/local/bin")
     if not found:
         pytest.skip(f"{name} is not installed")
     return found
@@ -85,7 +86,7 @@ def _running(command: list[str], port: int, folder: Path) -> Iterator[int]:
 @contextmanager
 def haproxy(folder: Path, backend: int, *, server: str = "", mode: str = "tcp", options: str = "") -> Iterator[int]:
     """HAProxy in front of a port of 127.0.0.1; ``server`` are the words of its server line. Gives its own port."""
-    tool, port = _tool("haproxy"), free_port()
+    tool, port = needs("haproxy"), free_port()
     config = folder / "haproxy.cfg"
     config.write_text(_HAPROXY.format(mode=mode, port=port, backend=backend, server=server, options=options))
     with _running([tool, "-db", "-f", str(config)], port, folder):
@@ -95,7 +96,7 @@ def haproxy(folder: Path, backend: int, *, server: str = "", mode: str = "tcp", 
 @contextmanager
 def nginx(folder: Path, backend: str, *settings: str) -> Iterator[int]:
     """nginx as HTTP proxy, with ``settings`` in its location. Gives its port."""
-    tool, port = _tool("nginx"), free_port()
+    tool, port = needs("nginx"), free_port()
     lines = " ".join(f"{each};" for each in settings)
     blocks = _NGINX_HTTP.format(folder=folder, port=port, backend=backend, settings=lines)
     with _nginx(tool, folder, port, "", blocks):
@@ -105,7 +106,7 @@ def nginx(folder: Path, backend: str, *settings: str) -> Iterator[int]:
 @contextmanager
 def nginx_stream(folder: Path, backend: int, module: Path) -> Iterator[int]:
     """nginx as TCP proxy that sends the PROXY preface. Gives its port."""
-    tool, port = _tool("nginx"), free_port()
+    tool, port = needs("nginx"), free_port()
     server = f"listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{backend}; proxy_protocol on;"
     with _nginx(tool, folder, port, f"load_module {module};", f"stream {{ server {{ {server} }} }}"):
         yield port

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from websockets.sync.client import connect
 from asgi_arbiter.config import load
 from asgi_arbiter.config.cli import parse
 
+from .proxies import needs
 from .server_process import EXAMPLES, PATIENCE, ServerProcess, eventually, free_port
 
 pytestmark = pytest.mark.process
@@ -67,8 +67,8 @@ class Front:
         settings = folder / name
         settings.write_text(text.replace(SOCKET, str(folder / "app.sock")))
         commands = {
-            "nginx": ["nginx", "-e", "stderr", "-c", str(settings), "-g", f"daemon off; pid {folder}/nginx.pid;"],
-            "haproxy": ["haproxy", "-db", "-f", str(settings)],
+            "nginx": [needs(name), "-e", "stderr", "-c", str(settings), "-g", f"daemon off; pid {folder}/nginx.pid;"],
+            "haproxy": [needs(name), "-db", "-f", str(settings)],
         }
         self.log = folder / "log"
         with self.log.open("wb") as log:
@@ -94,8 +94,7 @@ class Front:
 @pytest.fixture(params=["nginx", "haproxy"])
 def front(request: pytest.FixtureRequest, short_path: Path, serve: Serve) -> Iterator[Front]:
     """The proxy, and two workers behind it; the server ends before its folder goes, hence the order."""
-    if not shutil.which(request.param):
-        pytest.skip(f"{request.param} is not installed")
+    needs(request.param)
     (short_path / "main.py").write_text(APP)
     short_path.chmod(0o755)  # nginx's workers are not root
     where = ("--bind", f"unix:{short_path}/app.sock", "--forwarded-allow-ips", "unix:")

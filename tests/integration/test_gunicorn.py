@@ -239,13 +239,11 @@ def test_connections_that_stay_are_shared_between_the_workers(guni: Gunicorn) ->
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_int_and_quit_end_it_soon_whatever_is_under_way(guni: Gunicorn, number: int) -> None:
-    server = guni.start(workers=2)
+    server = guni.start("--graceful-timeout", "600", workers=2)
     workers = server.workers()
     with hang(server, guni.folder):
-        began = time.monotonic()
         server.signal(number)
         assert server.wait_exit() == 0
-        assert time.monotonic() - began < 6
     assert sorted(guni.called("worker_int")) == sorted(map(str, workers))
     assert guni.lives().count("lifespan.shutdown") == 2
     assert_left_in_good_order(server, workers, guni)
@@ -343,7 +341,8 @@ def test_a_hup_of_the_master_replaces_the_workers(guni: Gunicorn) -> None:
 
 
 def test_a_worker_that_is_told_while_it_starts_leaves_at_once(guni: Gunicorn) -> None:
-    server = guni._serve(*guni.arguments(), command=COMMAND, wait=False, cwd=guni.folder, env={"SLOW_STARTUP": "60"})
+    words = guni.arguments("--graceful-timeout", "600")
+    server = guni._serve(*words, command=COMMAND, wait=False, cwd=guni.folder, env={"SLOW_STARTUP": "60"})
     server.wait_log("Booting worker")
     eventually(lambda: guni.called("post_worker_init"), "the application is loaded")
     server.signal(signal.SIGTERM)
@@ -509,6 +508,8 @@ def test_the_access_log_has_gunicorns_format(guni: Gunicorn) -> None:
 def test_without_an_access_log_nothing_is_logged(guni: Gunicorn) -> None:
     server = guni.start()
     server.get("/clock")
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
     assert "/clock" not in server.log
 
 
@@ -534,7 +535,7 @@ def test_what_the_application_raises_is_in_gunicorns_error_log(guni: Gunicorn) -
     server = guni._serve(*guni.arguments("--error-logfile", str(log)), command=COMMAND, wait=False, cwd=guni.folder)
     eventually(lambda: log.exists() and "Worker ready" in log.read_text(), "ready")
     assert server.get("/raising").status_code == 500
-    assert "the application failed on purpose" in log.read_text()
+    eventually(lambda: "the application failed on purpose" in log.read_text(), "the reason")
 
 
 # Limits
@@ -574,10 +575,10 @@ def test_keepalive_0_closes_after_each_answer(guni: Gunicorn) -> None:
 def test_an_idle_connection_is_closed_after_keepalive(guni: Gunicorn) -> None:
     server = guni.start("--keep-alive", "1")
     with server.wire() as wire:
-        assert wire.get().status == 200
         began = time.monotonic()
+        assert wire.get().status == 200
         assert wire.closed()
-        assert 0.9 < time.monotonic() - began < 4
+        assert 0.9 < time.monotonic() - began < 4.5
 
 
 def test_max_requests_recycles_with_its_reason_and_without_a_failed_request(guni: Gunicorn) -> None:

@@ -215,7 +215,7 @@ def test_every_answer_has_a_date_and_a_server(wire: Wire) -> None:
     response = wire.get()
     date = response.header("date")
     assert date and re.fullmatch(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", date)
-    assert abs(parsedate_to_datetime(date).timestamp() - time.time()) < 5
+    assert abs(parsedate_to_datetime(date).timestamp() - time.time()) < 60
     assert response.header("server") == "asgi-arbiter"
 
 
@@ -264,7 +264,6 @@ def tuned(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
         *("--no-date-header", "--no-server-header"),
         *("--root-path", "/below"),
         *("--forwarded-allow-ips", "192.0.2.1"),
-        *("--keep-alive", "1", "--header-timeout", "1"),
         *("--limit-request-body", "1000"),
     ]
     with ServerProcess("plain:app", *ANY_PORT, *options) as server:
@@ -299,24 +298,31 @@ def test_forwarding_headers_can_be_switched_off(serve: Serve) -> None:
         assert scope["client"] == list(wire.socket.getsockname())
 
 
-def test_an_idle_connection_is_closed_after_the_keep_alive_time(tuned: ServerProcess) -> None:
-    with tuned.wire() as wire:
-        wire.get()
-        wire.get()
+@pytest.fixture(scope="module", params=PARSERS)
+def impatient(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+    options = ("--http", request.param, "--keep-alive", "1", "--header-timeout", "1")
+    with ServerProcess("plain:app", *ANY_PORT, *options) as server:
+        yield server
+
+
+def test_an_idle_connection_is_closed_after_the_keep_alive_time(impatient: ServerProcess) -> None:
+    with impatient.wire() as wire:
         begun = time.monotonic()
+        wire.send(request("GET", "/") * 2)
+        assert [wire.response().status for _ in range(2)] == [200, 200]
         assert wire.closed()
         assert time.monotonic() - begun > 0.5
 
 
-def test_half_a_head_is_not_waited_for_for_ever(tuned: ServerProcess) -> None:
-    with tuned.wire() as wire:
+def test_half_a_head_is_not_waited_for_for_ever(impatient: ServerProcess) -> None:
+    with impatient.wire() as wire:
         wire.send(b"GET / HTTP/1.1\r\nHost:")
         rest = wire.rest()
         assert rest == b"" or rest.startswith(b"HTTP/1.1 408")
 
 
-def test_a_connection_that_says_nothing_is_closed(tuned: ServerProcess) -> None:
-    with tuned.wire() as wire:
+def test_a_connection_that_says_nothing_is_closed(impatient: ServerProcess) -> None:
+    with impatient.wire() as wire:
         rest = wire.rest()
         assert rest == b"" or rest.startswith(b"HTTP/1.1 408")
 

@@ -107,7 +107,7 @@ def test_a_reload_under_load_loads_new_code_and_loses_no_request(serve: Serve, p
     with Load(server.port) as load:
         project(main=APP.replace('"one"', '"two"'))
         server.signal(signal.SIGHUP)
-        server.wait_event("reload_promoted")
+        server.wait_reloaded()
         load.wait_more()
     assert load.answers == {b"one", b"two"}
     assert server.get().text == "two"
@@ -153,7 +153,7 @@ def test_a_broken_deploy_is_rejected_and_leaves_no_mold(serve: Serve, project: P
     assert server.workers() == before
     project(main=APP.replace('"one"', '"six"'))
     server.signal(signal.SIGHUP)
-    server.wait_event("reload_promoted")
+    server.wait_reloaded()
     assert server.get().text == "six"
 
 

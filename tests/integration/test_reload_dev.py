@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from .server_process import ServerProcess, eventually
+from .server_process import PATIENCE, ServerProcess, eventually
 
 pytestmark = pytest.mark.process
 
 Serve = Callable[..., ServerProcess]
 Develop = Callable[..., ServerProcess]
-AT_ONCE = 1.5
-"""Seconds that a developer takes for at once, on a machine that is busy with other tests."""
+SOON = 4.5
+"""Seconds: sooner than any of the delays that there are without ``--reload``, on however busy a machine."""
+FOR_EVER = ("--graceful-timeout", "600", "--quick-timeout", "600", "--kill-timeout", "600")
 
 APP = """
 import asyncio, os, time
@@ -79,7 +80,7 @@ def test_a_saved_file_is_served_by_every_worker(develop: Develop, project: Path,
     server = develop("--workers", count)
     for number, text in enumerate(("two", "three"), 1):
         save(project / "main.py", APP.replace("one", text))
-        server.wait_event("reload_promoted", count=number)
+        server.wait_reloaded(count=number)
         assert {server.get().text for _ in range(6)} == {text}
     assert server.events("reload_begun")[0]["message"].endswith("(changed: main.py): generation 2 will be tried")
 
@@ -90,7 +91,7 @@ def test_a_file_that_the_application_imports_counts_and_a_text_does_not(develop:
     server = develop()
     save(project / "notes.txt", "not this")
     save(project / "package" / "text.py", "TEXT = 'two'\n")
-    server.wait_event("reload_promoted")
+    server.wait_reloaded()
     assert server.get().text == "two"
     assert "notes.txt" not in server.log
 
@@ -106,7 +107,7 @@ def test_a_broken_file_shows_its_error_and_the_old_code_goes_on_until_it_is_mend
     assert 'main.py", line 1' in server.log.replace("\\", "")
     assert server.get().text == "one"
     save(project / "main.py", APP.replace("one", "mended"))
-    server.wait_event("reload_promoted")
+    server.wait_reloaded()
     assert server.get().text == "mended"
 
 
@@ -128,10 +129,10 @@ def test_templates_and_environment_files_count_when_they_are_included(develop: D
     server = develop("--env-file", ".env", "--reload-include", ".env", "--reload-include", "*.html")
     assert server.get().text == "oneone"
     save(project / "templates" / "page.html", "two")
-    server.wait_event("reload_promoted")
+    server.wait_reloaded()
     assert server.get().text == "twoone"
     save(project / ".env", "TEXT=three\n")
-    server.wait_event("reload_promoted", count=2)
+    server.wait_reloaded(count=2)
     assert server.get().text == "twothree"
 
 
@@ -145,7 +146,7 @@ def test_other_directories_can_be_watched_and_files_left_out(develop: Develop, p
     save(project / "lib" / "test_text.py", "")
     save(project / "main.py", APP.replace('TEXT = "one"', "from lib.text import TEXT"))
     save(project / "lib" / "text.py", "TEXT = 'two'\n")
-    server.wait_event("reload_promoted")
+    server.wait_reloaded()
     assert server.get().text == "two"
     assert [event["message"] for event in server.events("reload_begun")] == [
         "reloading (changed: lib/text.py): generation 2 will be tried"
@@ -153,16 +154,14 @@ def test_other_directories_can_be_watched_and_files_left_out(develop: Develop, p
 
 
 def test_an_open_keep_alive_connection_sees_the_new_code_and_delays_nothing(develop: Develop, project: Path) -> None:
-    server = develop()
-    browser = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    server = develop(*FOR_EVER)
+    browser = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     browser.request("GET", "/")
     assert browser.getresponse().read() == b"one"
     (old,) = workers(server)
-    began = time.monotonic()
     save(project / "main.py", APP.replace("one", "two"))
     server.wait_event("reload_promoted")
     eventually(lambda: old not in server.workers(), "the old worker leaves")
-    assert time.monotonic() - began < 2 * AT_ONCE, server.log
     try:
         browser.request("GET", "/")
         assert browser.getresponse().read() == b"two"
@@ -176,8 +175,8 @@ def test_an_open_keep_alive_connection_sees_the_new_code_and_delays_nothing(deve
 @pytest.mark.parametrize("path", ["", "/", "/events", "/stuck"])
 def test_ctrl_c_ends_it_at_once(develop: Develop, path: str) -> None:
     """Whatever the browser has open: nothing, an idle connection, an endless stream, a request that blocks the loop."""
-    server = develop("--workers", "2")
-    browser = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    server = develop("--workers", "2", *(() if path in ("/events", "/stuck") else FOR_EVER))
+    browser = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     if path:
         browser.request("GET", path)
         response = browser.getresponse()
@@ -187,27 +186,25 @@ def test_ctrl_c_ends_it_at_once(develop: Develop, path: str) -> None:
     server.wait_exit()
     took = time.monotonic() - began
     browser.close()
-    assert took < (AT_ONCE if path != "/stuck" else 1 + AT_ONCE), server.log
+    assert took < SOON or path not in ("/events", "/stuck"), server.log
 
 
 def test_ctrl_c_ends_it_while_the_file_is_broken(develop: Develop, project: Path) -> None:
     save(project / "main.py", "def app(:\n")
-    server = develop(quiet=False, wait=False)
+    server = develop(*FOR_EVER, quiet=False, wait=False)
     server.wait_log("SyntaxError")
-    began = time.monotonic()
     server.signal_group(signal.SIGINT)
     server.wait_exit()
-    assert time.monotonic() - began < AT_ONCE
 
 
 def test_an_event_stream_that_stays_open_delays_no_reload(develop: Develop, project: Path) -> None:
     server = develop()
-    browser = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    browser = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     browser.request("GET", "/events")
     assert browser.getresponse().read(5)
     save(project / "main.py", APP.replace("one", "two"))
     server.wait_event("reload_promoted")
-    assert server.get().text == "two"
+    eventually(lambda: server.get().text == "two", "the new code answers")
     browser.close()
 
 
@@ -247,12 +244,12 @@ def test_the_end_of_the_watcher_is_told_and_does_not_end_the_service(develop: De
 
 
 def test_what_is_saved_before_the_watching_has_begun_is_not_lost(develop: Develop, project: Path) -> None:
-    slow = "import time\ntime.sleep(0.3)\n"
-    save(project / "main.py", slow + APP)
+    gated = "import os, time\nopen('begun', 'w')\nwhile not os.path.exists('gate'): time.sleep(0.01)\n"
+    save(project / "main.py", gated + APP)
     server = develop(wait=False)
-    eventually(lambda: server.events("started"), "it starts")
-    time.sleep(0.15)  # the watcher has looked around and the application is being imported
+    eventually((project / "begun").exists, "the application is being imported")
     save(project / "main.py", APP.replace("one", "two"))
+    (project / "gate").touch()
     server.wait_notified("READY=1")
     eventually(lambda: server.get().text == "two", "the saved code is served")
 

@@ -132,7 +132,7 @@ def test_hup_serves_new_code_with_new_workers(serve: Serve, project: Project) ->
     assert server.get().text == "one"
     project(main=APP.replace("one", "two"))
     server.signal(signal.SIGHUP)
-    server.wait_event("reload_promoted")
+    server.wait_reloaded()
     assert server.get().text == "two"
     server.wait_workers(2, without=before)
 
@@ -177,7 +177,7 @@ def test_hup_with_broken_code_keeps_the_old_workers_and_the_next_hup_starts_afre
     assert server.get().text == "one"
     project(main=APP.replace("one", "three"))
     server.signal(signal.SIGHUP)
-    server.wait_event("reload_promoted")
+    server.wait_reloaded()
     assert server.get().text == "three"
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from .proxies import needs
 from .server_process import COMMAND, PATIENCE, SCRIPT, ServerProcess, eventually, fetch, free_port, run
 
 pytestmark = pytest.mark.process
@@ -38,13 +38,6 @@ except FileExistsError:
         time.sleep(0.01)
 """
 PLAIN = (Path(__file__).parent / "apps" / "plain.py").read_text()
-
-
-def needs(tool: str) -> str:
-    found = shutil.which(tool)
-    if not found:
-        pytest.skip(f"{tool} is not installed")
-    return found
 
 
 class Manager:
@@ -158,9 +151,9 @@ def test_a_drain_is_told_and_asks_for_its_time(serve: Serve, tmp_path: Path) -> 
 def test_the_watchdog_is_fed_only_while_somebody_serves(serve: Serve, project: Project) -> None:
     folder = project(main=GATED, plain=PLAIN)
     server = serve(
-        *("main:app", "-w", "1", "--timeout", "1", "--abort-timeout", "0.2", *ANY_PORT),
+        *("main:app", "-w", "1", "--timeout", "2", "--abort-timeout", "0.5", *ANY_PORT),
         cwd=folder,
-        env={"WATCHDOG_USEC": "200000"},
+        env={"WATCHDOG_USEC": "100000"},
     )
     manager = Manager(server)
     manager.wait("WATCHDOG", "1")
@@ -168,17 +161,19 @@ def test_the_watchdog_is_fed_only_while_somebody_serves(serve: Serve, project: P
     os.kill(worker, signal.SIGSTOP)  # alive, and of no use; its successor is kept from booting by the gate
     server.wait_log("stuck")
     manager.forget()
-    time.sleep(0.5)
+    server.wait_log("killed")  # half a second later, and many times what is the time to feed it
     assert manager.said("WATCHDOG") == []
     (folder / "gate").touch()
     manager.wait("WATCHDOG", "1")
 
 
 def test_a_watchdog_meant_for_another_process_is_not_fed(serve: Serve) -> None:
-    server = serve("plain:app", *ANY_PORT, env={"WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"})
+    words = ("plain:app", "--settle-time", "0.3", *ANY_PORT)
+    server = serve(*words, env={"WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"})
     manager = Manager(server)
-    manager.forget()
-    time.sleep(0.3)
+    server.signal(signal.SIGHUP)
+    manager.wait("RELOADING", "1")
+    manager.wait("READY", "1")  # many times what would be the time to feed it
     assert manager.said("WATCHDOG") == []
 
 

@@ -218,7 +218,7 @@ def test_listen_fds_meant_for_another_process_are_ignored(serve: Serve, listener
         pass_fds=(listener.fileno(),),
     )
     assert fetch(f"http://127.0.0.1:{port}/").status_code == 200
-    assert str(listener.getsockname()[1]) not in server.log
+    assert f":{listener.getsockname()[1]}" not in server.log
     listener.close()
 
 
