@@ -5,7 +5,7 @@
 #
 # Then: curl --cacert "$folder/cert.pem" https://localhost:8000 (the folder is printed). Arguments are handed on, for example
 # --bind 0.0.0.0:8443. For a certificate that browsers believe use one of Let's Encrypt: --certfile fullchain.pem
-# --keyfile privkey.pem, and kill -HUP the arbiter when it was renewed.
+# --keyfile privkey.pem, and kill -HUP the arbiter when it was renewed. For several names: --ssl-sni-dir /etc/letsencrypt/live.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -528,6 +528,10 @@ def test_a_handshake_has_a_deadline(serve: Serve, pki: Pki, loop: str, said: byt
 # The end of a large response
 
 BIG = """
+import asyncio.constants
+
+asyncio.constants.SSL_SHUTDOWN_TIMEOUT = 3.0  # 30 by default, so that this takes less patience
+
 async def app(scope, receive, send):
     assert scope["type"] == "http"
     size = int(scope["path"][1:])
