@@ -86,7 +86,9 @@ class Options(TypedDict, total=False):
     keepalive: Seconds | None
     header_timeout: Seconds | None
     body_timeout: Seconds | None
+    body_min_rate: int | str | None
     write_timeout: Seconds | None
+    write_min_rate: int | str | None
     request_timeout: Seconds | None
     limit_request_line: int | str | None
     limit_request_fields: int | None
