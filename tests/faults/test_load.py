@@ -61,10 +61,13 @@ def test_no_request_fails_while_all_workers_are_recycled(serve: Serve, limit: st
 
 def test_kept_connections_are_spread_over_the_workers(serve: Serve) -> None:
     server = serve("troubled:app", "-w", "4", *JSON, cwd=APPS)
-    wires = server.wires(200)
-    counts = Counter(wire.get().body for wire in wires)
-    for wire in wires:
-        wire.close()
-    assert len(counts) == 4
-    assert max(counts.values()) <= 1.3 * 50, counts
-    assert min(counts.values()) >= 50 / 1.3, counts
+
+    def are_spread() -> bool:
+        wires = server.wires(200)
+        counts = Counter(wire.get().body for wire in wires)
+        for wire in wires:
+            wire.close()
+        return len(counts) == 4 and 50 / 1.3 <= min(counts.values()) <= max(counts.values()) <= 1.3 * 50
+
+    # Who has fewer is known by what workers tell of themselves; a machine that is busy elsewhere lets one be late.
+    eventually(are_spread, "200 connections are spread within 1.3 of the mean")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -190,3 +192,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What the functions ``record`` and ``fail`` of the module ``user_hooks`` were called with."""
+    found: list[tuple[Any, ...]] = []
+    module: Any = ModuleType("user_hooks")
+    module.record = lambda *arguments: found.append(arguments)
+
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("the hook is broken")
+
+    module.fail = fail
+    monkeypatch.setitem(sys.modules, "user_hooks", module)
+    return found

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,21 +11,6 @@ import pytest
 from asgi_arbiter.config.settings import Config
 from asgi_arbiter.worker.hooks import Hooks, WorkerView
 from asgi_arbiter.worker.request_hooks import RequestHooks
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What the functions ``record`` and ``fail`` of the module ``user_hooks`` were called with."""
-    found: list[tuple[Any, ...]] = []
-    module: Any = ModuleType("user_hooks")
-    module.record = lambda *arguments: found.append(arguments)
-
-    def fail(*arguments: Any) -> None:
-        raise RuntimeError("the hook is broken")
-
-    module.fail = fail
-    monkeypatch.setitem(sys.modules, "user_hooks", module)
-    return found
 
 
 def hooks(**settings: Any) -> Hooks:
