@@ -47,7 +47,9 @@ class Inheritance(Record):
     lifeline: int
     sockets: tuple[PassedSocket, ...] = ()
     activated: tuple[int, ...] = ()
-    """Sockets that the service manager passed: they replace the configured addresses."""
+    """Sockets that the service manager passed: they replace the configured addresses, or are meant by their names."""
+    names: tuple[str, ...] = ()
+    """What the service manager calls these."""
 
     def encode(self) -> str:
         """The value of the variable."""
@@ -77,6 +79,7 @@ class Inheritance(Record):
                 lifeline=int(found["lifeline"]),
                 sockets=tuple(_passed(entry) for entry in found["sockets"]),
                 activated=tuple(int(fd) for fd in found["activated"]),
+                names=tuple(str(name) for name in found.get("names", ())),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise HandoverFailed(f"{VARIABLE}: cannot be understood: {error!r}") from None

@@ -2,7 +2,8 @@
 
 Rules: a listener is opened once and kept while any generation uses it; a reload opens what is new before any fork and
 closes what is gone only when nobody needs it. If one address of a generation cannot be opened, none of its new ones is
-kept. Sockets that the service manager passes replace the configured addresses and are never unlinked. At an upgrade two
+kept. Sockets that the service manager passes replace the configured addresses, unless one of these (``fd://NAME``) means
+them by their names; they are never unlinked, and stay open whether they are used or not. At an upgrade two
 arbiters share the sockets, and exactly one of them owns the files of Unix sockets: the one that leads.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING
 
 from asgi_arbiter.config.address import Address
+from asgi_arbiter.config.errors import BindError
 from asgi_arbiter.worker.listener import Listener
 
 from .handover import Inheritance, PassedSocket
@@ -52,7 +54,8 @@ class ListenerSet:
     def __init__(self, bind: Callable[[Address, Config], Listener] = Listener.bind) -> None:
         self._bind = bind
         self._open: dict[Address, Listener] = {}
-        self._used: dict[int, tuple[Address, ...]] = {}
+        self._used: dict[int, tuple[Address, ...] | None] = {}
+        """By generation; ``None`` stands for whatever the service manager has passed."""
         self._adopted: tuple[Listener, ...] = ()
         self.names: tuple[str, ...] = ()
         """What the service manager calls its sockets (FileDescriptorName=), in the order of ``open``."""
@@ -60,7 +63,7 @@ class ListenerSet:
         """Sockets of a predecessor's, and whether they are somebody else's for both of us."""
 
     def adopt(self, descriptors: list[tuple[int, str]], config: Config) -> None:
-        """Use these sockets instead of the configured addresses.
+        """Use these sockets, with their names, instead of the configured addresses or where these name them.
 
         Raises:
             BindError: one of them is no listening socket.
@@ -79,16 +82,19 @@ class ListenerSet:
         Raises:
             BindError: an address cannot be opened; those opened before it are closed again.
         """
-        if self._adopted:
-            self._used[generation] = ()
-            return self._adopted
         wanted = tuple(dict.fromkeys(config.addresses))
+        named = [address for address in wanted if address.name]
+        if self._adopted and not named:
+            self._used[generation] = None
+            return self._adopted
+        for address in named:
+            self._check_name(address)
         fresh: dict[Address, Listener] = {}
         try:
             for address in wanted:
                 if address in self._inherited:
                     self._open[address] = self._inherited[address][0]
-                elif address not in self._open:
+                elif address not in self._open and not address.name:
                     fresh[address] = self._bind(address, config)
         except BaseException:
             for listener in fresh.values():
@@ -98,6 +104,13 @@ class ListenerSet:
         self._used[generation] = wanted
         return self.of(generation)
 
+    def _check_name(self, address: Address) -> None:
+        if address.name not in self.names:
+            passed = ", ".join(dict.fromkeys(name or "one without a name" for name in self.names)) or "none"
+            raise BindError(
+                f"cannot listen on {address}: the service manager passed no socket of that name (passed: {passed})"
+            )
+
     def inherit(self, inheritance: Inheritance, config: Config) -> None:
         """Share the sockets of a predecessor where the settings ask for the same addresses.
 
@@ -105,7 +118,8 @@ class ListenerSet:
             BindError: one of them is no listening socket.
         """
         if inheritance.activated:
-            self.adopt([(fd, "") for fd in inheritance.activated], config)
+            names = (*inheritance.names, *("" for _ in inheritance.activated))
+            self.adopt(list(zip(inheritance.activated, names, strict=False)), config)
         for passed in inheritance.sockets:
             address = Address.parse(passed.address)
             listener = Listener.inherit(passed.fd, address, inode=passed.inode)
@@ -148,7 +162,18 @@ class ListenerSet:
 
     def of(self, generation: int) -> tuple[Listener, ...]:
         """The listeners of a generation, in the order of its settings."""
-        return self._adopted or tuple(self._open[address] for address in self._used[generation])
+        used = self._used[generation]
+        return self._adopted if used is None else tuple(each for address in used for each in self._meant(address))
+
+    def _meant(self, address: Address) -> list[Listener]:
+        if not address.name:
+            return [self._open[address]]
+        return [each for each, name in zip(self._adopted, self.names, strict=True) if name == address.name]
+
+    def unused(self, generation: int) -> tuple[str, ...]:
+        """Names of passed sockets that no address of a generation means."""
+        mine = self.of(generation)
+        return tuple(name for each, name in zip(self._adopted, self.names, strict=True) if each not in mine)
 
     def others(self, generation: int) -> tuple[int, ...]:
         """Descriptors of listeners that ``generation`` does not use; its workers close them."""
@@ -162,17 +187,18 @@ class ListenerSet:
 
     def keep(self, generation: int | None) -> None:
         """Close what ``generation`` does not use (with ``None``: all), removing the socket files that are ours."""
-        wanted = self._used.get(generation, ()) if generation is not None else ()
+        used = self._used.get(generation, ()) if generation is not None else ()
+        wanted = used or ()
         for address in [address for address in self._open if address not in wanted]:
             listener = self._open.pop(address)
             if listener.inherited:
                 listener.refuse_new()
             listener.close()
-        self._used = {generation: wanted} if generation is not None else {}
+        self._used = {generation: used} if generation is not None else {}
         if generation is None:
             for listener in self._adopted:
                 listener.release()
-            self._adopted = ()
+            self._adopted = self.names = ()
             for listener, _ in self._inherited.values():
                 listener.release()
             self._inherited = {}

@@ -142,10 +142,7 @@ class Arbiter:
         for notice in self.loaded.notices:
             log.info(notice, extra={"event": "setting_notice"})
         if self._listeners.is_activated:
-            pairs = zip(self._listeners.names, self.addresses, strict=True)
-            named = ", ".join(f"{name} ({address})" if name else address for name, address in pairs)
-            text = f"sockets passed by the service manager replace `bind`: {named}"
-            log.info(text, extra={"event": "activated", "names": list(self._listeners.names)})
+            self._name_passed_sockets()
         if self._inheritance is not None:
             pid, predecessor = os.getpid(), self._inheritance.pid
             log.info(
@@ -154,6 +151,19 @@ class Arbiter:
                 pid,
                 extra={"event": "successor_started", "pid": pid, "predecessor": predecessor},
             )
+
+    def _name_passed_sockets(self) -> None:
+        listeners, config = self._listeners, self.config
+        extra = {"event": "activated", "names": list(listeners.names)}
+        if any(address.name for address in config.addresses):
+            unused = listeners.unused(1)
+            if unused:
+                text = f"sockets passed by the service manager that no bind names are not served: {', '.join(unused)}"
+                log.warning(text, extra=extra)
+            return
+        pairs = zip(listeners.names, self.addresses, strict=True)
+        named = ", ".join(f"{name} ({address})" if name else address for name, address in pairs)
+        log.info("sockets passed by the service manager replace `bind`: %s", named, extra=extra)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 

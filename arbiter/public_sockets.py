@@ -58,7 +58,7 @@ def urls(listeners: Iterable[Listener], *, encrypted: bool) -> tuple[str, ...]:
 
 
 def _open(address: Address, settings: Settings) -> Listener:
-    if address.kind is not AddressKind.FD:
+    if address.kind is not AddressKind.FD or address.name:
         return Listener.bind(address, settings)
     try:
         copied = os.dup(address.fd)  # the number itself goes on belonging to the program

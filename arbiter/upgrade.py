@@ -44,7 +44,14 @@ class Upgrade:
         ``OSError``."""
         ours, theirs = open_pair()
         with theirs:
-            inheritance = Inheritance(pid, theirs.fileno(), self._listeners.passed(), self._listeners.activated())
+            listeners = self._listeners
+            inheritance = Inheritance(
+                pid,
+                theirs.fileno(),
+                listeners.passed(),
+                listeners.activated(),
+                listeners.names if listeners.is_activated else (),
+            )
             environment = {**self._started.environment, VARIABLE: inheritance.encode()}
             kept = inheritance.descriptors()
             try:

@@ -1,7 +1,8 @@
 """Addresses to listen on: parsing and printing. Pure; opening them is the listener's business.
 
 The forms are ``HOST:PORT``, ``HOST`` (port 8000), ``:PORT`` (all IPv4 interfaces), ``[IPv6]:PORT``, a bare IPv6 address,
-``unix:PATH``, ``unix:@NAME`` (Linux's abstract namespace) and ``fd://N``.
+``unix:PATH``, ``unix:@NAME`` (Linux's abstract namespace), ``fd://N``, and ``fd://NAME`` for the sockets that the service
+manager passes under that name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 UNIX_PATH_LIMIT = 107
 """Bytes of ``sockaddr_un.sun_path`` on Linux without the final zero (macOS has 103)."""
+
+
+_PASSED_NAME = "[!-9;-~]{0,254}[!-/;-~][!-9;-~]{0,254}"
+"""What sd_listen_fds_with_names(3) allows (ASCII without blanks and colons), unless it is a number."""
 
 
 class AddressKind(Enum):
@@ -39,7 +44,9 @@ class Address(Record):
     path: str = ""
     """Socket file; an abstract name begins with ``@`` (Unix)."""
     fd: int = -1
-    """Number of an inherited descriptor."""
+    """Number of an inherited descriptor; -1 for sockets that are known by their name."""
+    name: str = ""
+    """What the service manager calls its sockets (systemd: ``FileDescriptorName=``)."""
 
     @classmethod
     def tcp(cls, host: str, port: int) -> Address:
@@ -85,12 +92,20 @@ class Address(Record):
             path = text[5:]
             return cls.unix("/" + path.lstrip("/") if path.startswith("//") else path)
         if text.startswith("fd://"):
-            if not re.fullmatch("[0-9]{1,9}", text[5:]):
-                raise InvalidSetting(f'"{text}" is not fd://N with N a number')
-            return cls.descriptor(int(text[5:]))
+            return cls._parse_descriptor(text[5:], text)
         if "://" in text:
             text = _without_scheme(text)
         return cls._parse_tcp(text)
+
+    @classmethod
+    def _parse_descriptor(cls, text: str, whole: str) -> Address:
+        if re.fullmatch("[0-9]{1,9}", text):
+            return cls.descriptor(int(text))
+        if not re.fullmatch(_PASSED_NAME, text):
+            raise InvalidSetting(
+                f'"{whole}" is not fd://N with N a number, nor fd://NAME of a socket passed by systemd'
+            )
+        return cls(AddressKind.FD, name=text)
 
     @classmethod
     def _parse_tcp(cls, text: str) -> Address:
@@ -113,7 +128,7 @@ class Address(Record):
         if self.kind is AddressKind.UNIX:
             return f"unix:{self.path}"
         if self.kind is AddressKind.FD:
-            return f"fd://{self.fd}"
+            return f"fd://{self.name or self.fd}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 

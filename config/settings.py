@@ -186,11 +186,12 @@ class Config(Record, kw_only=True):
         flags=("-b", "--bind"),
         uvicorn="--host, --port, --uds, --fd",
         gunicorn="bind",
-        help="Listen on HOST:PORT, [IPv6]:PORT, :PORT, unix:PATH, unix:@NAME or fd://N; may be given several times.",
+        help="Listen on HOST:PORT, [IPv6]:PORT, :PORT, unix:PATH, unix:@NAME, fd://N or fd://NAME; may be given several times.",
         more="--host and --port, --uds, --fd are other ways to write one address; of these --fd wins over --uds and "
         "--uds over --host and --port. A later source replaces the addresses of an earlier one, except that a lone "
         "--port or --host changes only that part of a single TCP address. With PORT in the environment the default "
-        "is 0.0.0.0:$PORT. Port 0 takes a free port.",
+        "is 0.0.0.0:$PORT. Port 0 takes a free port. Sockets that systemd passes replace all addresses, unless one of "
+        "these is fd://NAME: then each such address means the sockets with that FileDescriptorName=.",
         differs="uvicorn has one address only.",
     )
     backlog: int = setting(
@@ -736,6 +737,22 @@ class Config(Record, kw_only=True):
         uvicorn="--ws-per-message-deflate",
         takes_value=True,
         help="Offer compression of WebSocket messages.",
+    )
+    ws_deflate_window_bits: int = setting(
+        12,
+        kind=Kind.COUNT,
+        section=_WEBSOCKET,
+        flags=("--ws-deflate-window-bits",),
+        least=9,
+        most=15,
+        help="Largest window for that compression, both ways: 9 is 512 bytes, 15 is 32 KiB for each connection.",
+    )
+    ws_deflate_context_takeover: bool = setting(
+        True,
+        kind=Kind.FLAG,
+        section=_WEBSOCKET,
+        flags=("--ws-deflate-context-takeover",),
+        help="Keep these windows from message to message: compresses better, and takes memory while a client is idle.",
     )
     # -------------------------------------------------------------------------------------------------------- TLS
     keyfile: str = setting(

@@ -58,6 +58,8 @@ class Listener:
         Raises:
             BindError: it cannot be opened; the message is one line.
         """
+        if address.name:
+            raise BindError(f"cannot listen on {address}: only the command asgi-arbiter takes sockets by their name")
         if address.kind is AddressKind.FD:
             return cls.adopt(address.fd, address=address, backlog=config.backlog)
         if address.kind is AddressKind.UNIX:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -207,6 +208,37 @@ def test_sockets_of_systemd_are_served_and_hidden_from_the_application(
     server.signal(signal.SIGTERM)
     assert server.wait_exit() == 0
     assert path.exists()  # it is systemd's, not ours
+
+
+def activated(*sockets: socket.socket) -> dict[str, Any]:
+    """Starts the command as systemd does, with these sockets."""
+    fds = tuple(sock.fileno() for sock in sockets)
+    command = [sys.executable, "-P", "-c", ACTIVATE, ",".join(map(str, fds)), *COMMAND]
+    return {"command": command, "pass_fds": fds}
+
+
+def test_sockets_of_systemd_can_be_meant_by_their_names(serve: Serve, listener: socket.socket) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        server = serve(
+            "plain:app",
+            *("--bind", "fd://web", "--bind", "127.0.0.1:0"),
+            **activated(other, listener),
+            env={"LISTEN_FDNAMES": "metrics:web"},
+        )
+        passed = {listener.getsockname()[1], other.getsockname()[1]}
+        served = {port for _, port in server.addresses()}
+        (own,) = served - passed
+        for port in (own, listener.getsockname()[1]):
+            assert fetch(f"http://127.0.0.1:{port}/").status_code == 200
+        assert "not served: metrics" in server.log
+    listener.close()
+
+
+def test_a_name_that_systemd_did_not_pass_is_one_line_with_those_that_it_did(listener: socket.socket) -> None:
+    refused = run("plain:app", "--bind", "fd://wep", **activated(listener), env={"LISTEN_FDNAMES": "web"})
+    assert refused.code == 3
+    assert "fd://wep: the service manager passed no socket of that name (passed: web)" in refused.text
+    listener.close()
 
 
 def test_listen_fds_meant_for_another_process_are_ignored(serve: Serve, listener: socket.socket) -> None:

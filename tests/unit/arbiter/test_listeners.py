@@ -171,6 +171,61 @@ def test_passed_sockets_replace_the_addresses_and_are_released_at_the_end() -> N
         assert listener.fileno() == -1
 
 
+@pytest.fixture
+def passed() -> Iterator[ListenerSet]:
+    """Three sockets that the service manager has passed; two of them have the same name."""
+    listeners = Opened().set()
+    descriptors = []
+    for name in ("web", "admin", "web"):
+        with socket.create_server(("127.0.0.1", 0)) as made:
+            descriptors.append((made.dup().detach(), name))
+    listeners.adopt(descriptors, config(A))
+    yield listeners
+    listeners.keep(None)
+    assert not listeners.is_activated
+
+
+def test_an_address_may_mean_passed_sockets_by_their_name(passed: ListenerSet) -> None:
+    web, admin, other = passed._adopted
+    assert passed.open(1, config(A)) == (web, admin, other)
+    assert passed.open(2, config("fd://web")) == (web, other)
+    assert passed.unused(2) == ("admin",)
+    assert passed.others(2) == (admin.fileno(),)
+    mixed = passed.open(3, config(B, "fd://admin"))
+    assert [mixed[0].name, mixed[1]] == [B, admin]
+
+
+def test_passed_sockets_stay_open_for_the_reload_that_names_them(passed: ListenerSet) -> None:
+    web, admin, other = passed._adopted
+    passed.open(1, config("fd://web"))
+    passed.open(2, config("fd://admin"))
+    passed.keep(2)
+    assert passed.of(2) == (admin,)
+    assert passed.open(3, config(A)) == (web, admin, other)
+    assert passed.open(4, config(B, "fd://web"))[1:] == (web, other)
+    passed.keep(3)
+    assert passed.of(3) == (web, admin, other)
+
+
+def test_a_name_that_was_not_passed_is_told_with_those_that_were(passed: ListenerSet) -> None:
+    with pytest.raises(BindError) as refused:
+        passed.open(1, config(A, "fd://wep"))
+    assert str(refused.value) == (
+        "cannot listen on fd://wep: the service manager passed no socket of that name (passed: web, admin)"
+    )
+    with pytest.raises(BindError, match=r"\(passed: none\)"):
+        Opened().set().open(1, config("fd://web"))
+
+
+def test_a_successor_knows_passed_sockets_by_their_names(passed: ListenerSet) -> None:
+    given = Inheritance(1, 0, (), tuple(os.dup(fd) for fd in passed.activated()), passed.names)
+    successor = ListenerSet()
+    successor.inherit(given, config("fd://admin"))
+    (listener,) = successor.open(1, config("fd://admin"))
+    assert listener.name == passed._adopted[1].name
+    successor.keep(None)
+
+
 # Upgrades
 
 

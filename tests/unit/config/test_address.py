@@ -24,6 +24,8 @@ from asgi_arbiter.config.errors import InvalidSetting
         ("unix:@app", "unix:@app", "unix:@app"),
         ("fd://3", "fd://3", "fd://3"),
         ("fd://0", "fd://0", "fd://0"),
+        ("fd://web", "fd://web", "fd://web"),
+        ("fd://shop-8443.socket", "fd://shop-8443.socket", "fd://shop-8443.socket"),
         (" 127.0.0.1:1 ", "127.0.0.1:1", "http://127.0.0.1:1"),
     ],
 )
@@ -37,6 +39,7 @@ def test_the_kind_tells_what_the_other_fields_mean() -> None:
     assert Address.parse("h:1") == Address(AddressKind.TCP, host="h", port=1)
     assert Address.parse("unix:@x") == Address(AddressKind.UNIX, path="@x")
     assert Address.parse("fd://7") == Address(AddressKind.FD, fd=7)
+    assert Address.parse("fd://7a") == Address(AddressKind.FD, name="7a")
 
 
 @pytest.mark.parametrize(
@@ -56,8 +59,9 @@ def test_the_kind_tells_what_the_other_fields_mean() -> None:
         ("unix:", "the path of the Unix socket is missing"),
         ("unix:@", "the path of the Unix socket is missing"),
         ("unix:\0app", "the path of the Unix socket has a zero byte; write an abstract name as @app"),
-        ("fd://x", '"fd://x" is not fd://N with N a number'),
-        ("fd://", '"fd://" is not fd://N with N a number'),
+        ("fd://a b", '"fd://a b" is not fd://N with N a number, nor fd://NAME of a socket passed by systemd'),
+        ("fd://a:b", '"fd://a:b" is not fd://N with N a number, nor fd://NAME of a socket passed by systemd'),
+        ("fd://", '"fd://" is not fd://N with N a number, nor fd://NAME of a socket passed by systemd'),
     ],
 )
 def test_what_is_no_address_is_refused_in_one_line(text: str, message: str) -> None:
