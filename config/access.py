@@ -27,7 +27,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from . import logs
-from .atoms import compile_format
 from .logformat import JsonFormatter, TextFormatter, dump, local_stamp, quote, utc_stamp
 from .loghandlers import Identify
 
@@ -125,7 +124,7 @@ class AccessLog:
         target = logs.access_target()
         self._logger = target.logger
         self._sink = target.sink
-        form = compile_format(config.access_log_format) if config.access_log_format else None
+        form = _form(config.access_log_format)
         self._message = form or _summary
         self._line = _line_maker(target.formatter, form)
         self._own = target.handler
@@ -209,6 +208,14 @@ class _RecordFormatter(logging.Formatter):
         if isinstance(record, _LogRecord):
             return record._line().decode("ascii").removesuffix("\n")
         return f"{local_stamp(record.created)} {record.getMessage()}"
+
+
+def _form(text: str) -> Callable[[AccessRecord], str] | None:
+    if not text:
+        return None
+    from .atoms import compile_format
+
+    return compile_format(text)
 
 
 def _line_maker(

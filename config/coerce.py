@@ -20,11 +20,11 @@ __all__ = ["Misfit", "coerce", "found", "notice"]
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 _DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_DURATION = r"([0-9]{1,18}(?:\.[0-9]+)?)(ms|s|m|h|d)"
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE)
-_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?) ?%")
-_LOCATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_SIZE = r"(?i)([0-9]{1,18}(?:\.[0-9]+)?) ?([kmgt]?)(?:i?b)?"
+_SHARE = r"([0-9]{1,3}(?:\.[0-9]+)?) ?%"
+_LOCATION = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 
 
 class Misfit(ValueError):
@@ -124,7 +124,7 @@ def _seconds(option: Option, raw: object) -> float:
 def _duration(text: str, expected: str) -> float:
     if re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]*)?", text):
         return float(text)
-    parts = _DURATION.findall(text)
+    parts = re.findall(_DURATION, text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise Misfit(expected)
     return math.fsum(float(number) * _DURATIONS[unit] for number, unit in parts)
@@ -133,7 +133,7 @@ def _duration(text: str, expected: str) -> float:
 def _size(option: Option, raw: object) -> int:
     expected = _bounded("a size such as 512M or a number of bytes", option) if option.least else _SIZE_WORDS
     if isinstance(raw, str):
-        match = _SIZE.fullmatch(raw.strip())
+        match = re.fullmatch(_SIZE, raw.strip())
         if not match or ("." in match[1] and not match[2]):
             raise Misfit(expected)
         raw = int(float(match[1]) * _SIZES[match[2].lower()]) if match[2] else int(match[1])
@@ -144,7 +144,7 @@ def _size(option: Option, raw: object) -> int:
 
 def _memory(option: Option, raw: object) -> int:
     """A share is meant of what the container allows, or else of what the machine has."""
-    share = _SHARE.fullmatch(raw.strip()) if isinstance(raw, str) else None
+    share = re.fullmatch(_SHARE, raw.strip()) if isinstance(raw, str) else None
     if share is None:
         try:
             return _size(option, raw)
@@ -185,7 +185,7 @@ def _name(option: Option, raw: object) -> str:
     word = _word(option, raw)
     if word in option.choices:
         return word
-    if isinstance(raw, str) and _LOCATION.fullmatch(raw.strip()):
+    if isinstance(raw, str) and re.fullmatch(_LOCATION, raw.strip()):
         return raw.strip()
     raise Misfit(f"{_listed(option.choices)}, or module:attribute" if len(option.choices) > 1 else "module:attribute")
 
@@ -200,7 +200,7 @@ def _word(option: Option, raw: object) -> str:
 
 
 def _hook(option: Option, raw: object) -> str:
-    if isinstance(raw, str) and (not raw or _LOCATION.fullmatch(raw.strip())):
+    if isinstance(raw, str) and (not raw or re.fullmatch(_LOCATION, raw.strip())):
         return raw.strip()
     raise Misfit("module:function")
 

@@ -170,8 +170,9 @@ def ambient_layer(environment: Mapping[str, str]) -> Layer:
 def uvicorn_layer(environment: Mapping[str, str]) -> Layer:
     """uvicorn's variables (``UVICORN_WORKERS``). Unknown ones are left alone: they may be someone else's."""
     layer = Layer(Origin.ENVIRONMENT, "environment")
-    known = dict(_uvicorn_variables())
-    for variable in sorted(environment):
+    theirs = sorted(variable for variable in environment if variable.startswith("UVICORN_"))
+    known = dict(_uvicorn_variables()) if theirs else {}
+    for variable in theirs:
         name = known.get(variable, "")
         if name and environment[variable]:
             value: object = environment[variable]

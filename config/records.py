@@ -59,6 +59,12 @@ class RecordType(type):
             body |= {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__, "__hash__": None}
         return super().__new__(cls, name, bases, body)
 
+    def _default(cls, field: str) -> Any:
+        if field not in cls._defaults:
+            raise TypeError(f"{cls.__name__} needs {field}")
+        found = cls._defaults[field]
+        return found.make() if isinstance(found, Default) else found
+
 
 class Record(metaclass=RecordType):
     """The base of all records."""
@@ -70,16 +76,9 @@ class Record(metaclass=RecordType):
             raise TypeError(f"{kind.__name__} takes {kind._positional} values without their names, not {len(values)}")
         for field, value in zip(fields, values, strict=False):
             store(self, field, value)
-        for field in fields[len(values) :]:
-            if field in named:
-                value = named.pop(field)
-            elif field in kind._defaults:
-                value = kind._defaults[field]
-                if isinstance(value, Default):
-                    value = value.make()
-            else:
-                raise TypeError(f"{kind.__name__} needs {field}")
-            store(self, field, value)
+        if len(values) < len(fields):
+            for field in fields[len(values) :]:
+                store(self, field, named.pop(field) if field in named else kind._default(field))
         if named:
             raise TypeError(f"{kind.__name__} has no field {next(iter(named))}, or was given it twice")
 
