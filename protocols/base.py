@@ -49,7 +49,7 @@ class Connection(Protocol):
 
 class HeadParser(Protocol):
     """Reads the fields of request heads. One per worker, shared by its connections: a head is read in one call, and
-    what was read is fetched before the next. ``request.FieldCollector`` has all but ``read``."""
+    what was read is fetched before the next. ``fields.FieldCollector`` has all but ``read``."""
 
     fields: HeaderList
     """The fields of the last head, names in lower case, white space around values taken away."""

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from .errors import Refusal
-from .request import TOKEN
+from .grammar import TOKEN
 
 __all__ = ["ChunkedDecoder"]
 

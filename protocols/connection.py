@@ -1,54 +1,46 @@
-"""The HTTP/1.1 connection: an ``asyncio.Protocol`` that calls the application, keeps the time, and ends well.
+"""The HTTP/1.1 connection: an ``asyncio.Protocol`` that calls the application.
 
-It owns the transport. Reading is the base class's (``reading``), the conversation with the application the cycle's
-(``cycle``); this module joins them: it judges a head and makes its cycle, answers for the application where a request
-is refused, and closes so that the client gets to read the last answer.
-
-No timers: a deadline is a tick number, looked at by ``age`` once a second; what it means follows from the state.
+It owns the transport. Reading is one base class's (``reading``), time and the end the other's (``ending``), the
+conversation with the application the cycle's (``cycle``); this module joins them: it judges a head and makes its cycle,
+and answers for the application where a request is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
-import struct
 import time
 from asyncio import CancelledError
 from contextvars import Context
 from types import CoroutineType, TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .base import Upgrade
 from .cycle import COMPLETE, STARTED, WAITING, RequestCycle
+from .ending import LINGER_TICKS, EndingReader
 from .errors import Refusal
 from .extensions import for_http_1_0, with_tls
+from .fields import check_sizes
 from .first_step import start
 from .flow import HIGH_WATER, Waiters, wake
-from .memo import LONGEST
-from .progress import progress, undelivered
 from .proxy import apply_forwarding
-from .reading import ANSWER, BODY, CLOSED, DISCARD, DISCARD_LIMIT, HEAD, RequestReader
-from .request import check_sizes, inspect, make_scope, read_request_line, websocket_scope
+from .reading import ANSWER, BODY, CLOSED, DISCARD_LIMIT, HEAD
+from .request_line import read_request_line
 from .response import refusal_bytes
+from .scope import make_scope, websocket_scope
+from .terms import inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .asgi import HeaderList
     from .base import ConnectionContext, HeadParser
-    from .request import RequestLine, Terms
+    from .heads import Judged
+    from .request_line import RequestLine
 
 __all__ = ["HttpConnection"]
 
-log = logging.getLogger("asgi_arbiter.worker")
 
-LINGER_LIMIT: Final = 1 << 20
-"""Bytes that are read and thrown away after our last response."""
-LINGER_TICKS: Final = 3
-
-
-class HttpConnection(RequestReader):
+class HttpConnection(EndingReader):
     """One connection, from its acceptance to its end or its upgrade."""
 
     __slots__ = (
@@ -56,19 +48,14 @@ class HttpConnection(RequestReader):
         "_extensions",
         "_scheme",
         "_server",
-        "_since",
         "_trust",
-        "_unmoved",
         "_wanted",
-        "half_closed",
         "write_waiters",
     )
 
     def __init__(self, context: ConnectionContext, parser_type: type[HeadParser]) -> None:
         super().__init__(context, parser_type)
         self.write_waiters: Waiters = []
-        self.half_closed = False
-        """The client has sent its end of file; it may still read."""
 
     # asyncio.Protocol
 
@@ -83,7 +70,6 @@ class HttpConnection(RequestReader):
         if info("sslcontext") is not None:
             self._scheme = "https"
             self._extensions = with_tls(self._extensions, info("ssl_object"))
-        self._unmoved: tuple[int, tuple[int, int]] | None = None
         self._client = _address(info("peername"))
         self._server: tuple[str, int | None] | None = _server_address(info("sockname"))
         trust = self.policy.trust
@@ -127,7 +113,7 @@ class HttpConnection(RequestReader):
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        self._unmoved = None
+        self._unmoved = self._write_pace = None
 
     def resume_writing(self) -> None:
         self.write_paused = False
@@ -144,10 +130,10 @@ class HttpConnection(RequestReader):
         if len(block) > policy.smallest_limit:
             check_sizes(block, line_end, policy)
         line = read_request_line(block[:line_end])
-        known = policy.field_sections.get(block[line_end:])
+        known = policy.heads.find(block[line_end:])
         if known is None or not line.modern:
             known = self._judge(line, block, line_end)
-        fields, terms = known
+        fields, terms, _ = known
         if context.in_flight >= policy.concurrency:
             raise Refusal(503, "The server is busy.")
         scope = make_scope(
@@ -182,7 +168,7 @@ class HttpConnection(RequestReader):
         self.cycle = cycle
         return cycle
 
-    def _judge(self, line: RequestLine, block: bytes, line_end: int) -> tuple[HeaderList, Terms]:
+    def _judge(self, line: RequestLine, block: bytes, line_end: int) -> Judged:
         """The fields of a head and what they ask for, remembered for the next head like it. Raises ``Refusal``."""
         policy = self.policy
         parser = policy.parser
@@ -193,9 +179,9 @@ class HttpConnection(RequestReader):
         terms = inspect(line, parser)
         if terms.underscored:
             fields = self._without_underscores(fields)
-        if line.modern and not terms.offered and len(block) - line_end <= LONGEST:
-            policy.field_sections.keep(block[line_end:], (fields, terms), self.context.tick)
-        return fields, terms
+        if line.modern and not terms.offered:
+            policy.heads.keep(block[line_end:], fields, terms, self.context.tick)
+        return fields, terms, ()
 
     def _without_underscores(self, fields: HeaderList) -> HeaderList:
         """The setting ``header_map``: in CGI names ``a_b`` and ``a-b`` are one, and one of them may be a forgery."""
@@ -319,13 +305,6 @@ class HttpConnection(RequestReader):
         else:
             self.transport.abort()
 
-    def _reset(self) -> None:
-        """Cut the connection; the kernel forgets what is still to be sent, and tells the client."""
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
-
     def _log(self, cycle: RequestCycle) -> None:
         policy = self.policy
         if policy.log_response is None:  # an import statement for each request would cost more than the record
@@ -335,48 +314,32 @@ class HttpConnection(RequestReader):
         assert self.context.access_log is not None
         policy.log_response(self.context.access_log, cycle)
 
-    # The end
+    # In place of an answer
 
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answer for the application, then close. The answers that are due before it have been given: a head is only
-        read when its turn has come."""
+    def _refuse(self, refusal: Refusal, head: bytes = b"") -> None:
+        """Answer for the application, then close. ``head`` is what has come of the request. The answers that are due
+        before it have been given: a head is only read when its turn has come."""
         cycle = self.cycle
         context = self.context
+        is_head = head.startswith(b"HEAD ")
         if cycle is not None:
             # A body turned out to be malformed while the application has it.
             began = cycle.phase is not WAITING and cycle.phase is not STARTED
             self.cycle = None
             cycle.disconnect()
             if began:
+                if context.access_log is not None:
+                    self._log(cycle)
                 self.transport.abort()
                 return
-        self.write(refusal_bytes(refusal.status, refusal.reason, context.date_header, self.policy.server_line))
+            is_head = cycle.line.is_head
+        server_line = self.policy.server_line
+        self.write(refusal_bytes(refusal.status, refusal.reason, context.date_header, server_line, body=not is_head))
         if context.access_log is not None:
             from .http_log import log_refusal
 
-            log_refusal(context.access_log, self._client, self._scheme, refusal.status, cycle)
+            log_refusal(context.access_log, self._client, self._scheme, refusal, cycle, head)
         self._finish(linger=True)
-
-    def _finish(self, *, linger: bool) -> None:
-        """Close after what has been written. With ``linger`` the client's bytes are read for a while, since closing
-        a socket with unread bytes destroys the response on its way (RFC 9112 section 9.6)."""
-        self.cycle = None
-        self._held = b""
-        if self._cork is not None:
-            self._uncork()
-        self._deadline = self.context.tick + LINGER_TICKS
-        if linger and not self.half_closed and self._reading is not CLOSED:
-            self._reading = DISCARD
-            self._left = LINGER_LIMIT
-            self._unpause()
-            if self.transport.can_write_eof():
-                try:
-                    self.transport.write_eof()
-                except OSError:  # reset in the meantime: asyncio shuts the socket down at once
-                    self.transport.abort()
-        else:
-            self._reading = CLOSED
-            self.transport.close()
 
     def _upgrade(self, line: RequestLine, scope: dict[str, Any], leftover: bytes) -> None:
         """Hand the transport over to the WebSocket protocol."""
@@ -404,63 +367,7 @@ class HttpConnection(RequestReader):
         if leftover:
             protocol.data_received(leftover)
 
-    # ``base.Connection``, and time
-
-    def age(self, tick: int) -> None:
-        """Compare the deadline with ``tick``."""
-        if self.write_paused and 0 < self.policy.write_ticks <= self._unmoved_for(tick):
-            log.info("a client takes nothing of its response: %s", self.describe(), extra={"event": "client_stalled"})
-            self._reset()
-        elif 0 < self._deadline <= tick:
-            self._deadline = 0
-            self._expire(tick)
-        elif self.cycle is not None and 0 < self.policy.request_ticks <= tick - self._since:
-            self.cycle.expire()
-
-    def _expire(self, tick: int) -> None:
-        reading = self._reading
-        if reading is HEAD:
-            if self.write_paused:
-                self._deadline = tick + 1  # it is we who wait, for the client to take its answers
-            elif self._held:
-                self._refuse(Refusal(408, "The head of the request took too long."))
-            else:
-                self._finish(linger=False)
-        elif reading is BODY:
-            if self.cycle is not None and self.cycle.is_over:
-                self._finish(linger=True)
-            else:
-                self._refuse(Refusal(408, "The body of the request took too long."))
-        elif reading is not ANSWER:
-            # Closing, but the client does not take what we wrote: as long as it moves, it may go on.
-            if undelivered(self.transport) and not self._unmoved_for(tick):
-                self._reading = CLOSED
-                self._deadline = tick + (self.policy.write_ticks or LINGER_TICKS)
-            else:
-                self.transport.abort()
-
-    def _unmoved_for(self, tick: int) -> int:
-        """For how many ticks the client has been seen to take nothing."""
-        now = progress(self.transport)
-        if self._unmoved is None or self._unmoved[1] != now:
-            self._unmoved = tick, now
-        return tick - self._unmoved[0]
-
-    def drain(self, reason: str) -> None:
-        """The worker is leaving; ``must_close`` sees to busy connections."""
-        if self._reading is HEAD and not self._held:
-            deadline = self.context.tick + self.policy.drain_ticks
-            if not self.policy.drain_ticks:
-                self._finish(linger=False)
-            elif not self._deadline or deadline < self._deadline:
-                self._deadline = deadline
-
-    def abort(self) -> None:
-        """Cut the connection and cancel its application task."""
-        cycle = self.cycle
-        self.transport.abort()
-        if cycle is not None and cycle.task is not None:
-            cycle.task.cancel()
+    # ``base.Connection``
 
     def is_idle(self) -> bool:
         """Whether no request is under way."""

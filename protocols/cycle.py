@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from .asgi import Message
-    from .request import RequestLine
+    from .request_line import RequestLine
 
 __all__ = [
     "ABORTED",

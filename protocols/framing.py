@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .cycle import RequestCycle
     from .flow import BodyBuffer, Waiters
     from .policy import HttpPolicy
-    from .request import RequestLine
+    from .request_line import RequestLine
 
 __all__ = ["FramedResponse", "Link", "Phase"]
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import h11
 
 from .errors import Refusal
-from .request import FieldCollector, inspect, read_request_line, strict_fields
+from .fields import FieldCollector, strict_fields
+from .request_line import read_request_line
+from .terms import inspect
 
 __all__ = ["H11Parser"]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from asgi_arbiter.config.access import AccessRecord
+
+from .errors import Refusal
+from .request_line import parse_request_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["log_refusal", "log_response"]
 
-CLIENT_GONE = 499
+_LINE_LIMIT: Final = 16384
+"""A longer line is not worth its place in the log."""
+CLIENT_GONE: Final = 499
 """The status logged where the client left before the response began (nginx's number)."""
 
 
@@ -42,12 +47,27 @@ def log_refusal(
     access_log: Callable[[AccessRecord], None],
     client: tuple[str, int] | None,
     scheme: str,
-    status: int,
+    refusal: Refusal,
     cycle: RequestCycle | None,
+    head: bytes,
 ) -> None:
-    """Record a request that was refused; ``cycle`` is there if its application had been called already."""
+    """Record a request that was refused; ``cycle`` is there if its application had been called already, ``head`` is what
+    came of it otherwise."""
+    size = len(refusal.reason) + 1
     if cycle is not None:
-        cycle.status = status
+        cycle.status = refusal.status
+        cycle.sent = 0 if cycle.line.is_head else size
         log_response(access_log, cycle)
-    else:
-        access_log(AccessRecord("http", client, scheme, "-", b"-", "1.1", status, 0, 0.0, []))
+        return
+    method, target, version = "-", b"-", "1.1"
+    line_end = head.find(b"\r\n", 0, _LINE_LIMIT)
+    if line_end >= 0:
+        try:
+            line = parse_request_line(head[:line_end])
+        except Refusal:
+            pass
+        else:
+            method, target, version = line.method, line.target, line.http_version
+    if head.startswith(b"HEAD "):
+        size = 0
+    access_log(AccessRecord("http", client, scheme, method, target, version, refusal.status, size, 0.0, []))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import httptools
 
-from .request import FieldCollector, strict_fields
+from .fields import FieldCollector, strict_fields
 
 __all__ = ["HttptoolsParser"]
 

@@ -10,10 +10,11 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from .extensions import offered
+from .fields import watch_forwarding
 from .flow import keep_freed_memory
+from .heads import HeadMemory
 from .memo import Memo
 from .proxy import Trust
-from .request import watch_forwarding
 from .scheme_headers import SchemeHeaders
 
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 
     from asgi_arbiter.config import Config
 
-    from .asgi import HeaderList
     from .base import AccessWriter, ConnectionContext, HeadParser
     from .cycle import RequestCycle
-    from .request import Terms
 
 __all__ = ["HttpPolicy", "policy_of", "ticks"]
 
@@ -40,6 +39,7 @@ class HttpPolicy:
     """The settings of HTTP connections, ready for use."""
 
     __slots__ = (
+        "body_least",
         "body_limit",
         "body_ticks",
         "concurrency",
@@ -48,11 +48,11 @@ class HttpPolicy:
         "drain_ticks",
         "extensions",
         "field_limit",
-        "field_sections",
         "field_size_limit",
         "head_limit",
         "header_map",
         "header_ticks",
+        "heads",
         "keepalive",
         "keepalive_ticks",
         "line_limit",
@@ -67,6 +67,7 @@ class HttpPolicy:
         "tail",
         "tail_date",
         "trust",
+        "write_least",
         "write_ticks",
     )
 
@@ -74,7 +75,7 @@ class HttpPolicy:
         self.parser = parser
         self.log_response: Callable[[AccessWriter, RequestCycle], None] | None = None
         """``http_log.log_response``, once there was something to log."""
-        self.field_sections: Memo[bytes, tuple[HeaderList, Terms]] = Memo()
+        self.heads = HeadMemory()
         """The fields of HTTP/1.1 heads and what they ask for, by all that follows the request line."""
         self.response_heads: Memo[tuple[Any, ...], tuple[int, list[bytes]]] = Memo()
         """``Field`` flags and encoded lines by the status and fields that the application gave."""
@@ -88,7 +89,10 @@ class HttpPolicy:
         self.concurrency = config.limit_concurrency or math.inf
         self.header_ticks = ticks(config.header_timeout)
         self.body_ticks = ticks(config.body_timeout)
+        self.body_least = config.body_min_rate * config.body_timeout
+        """Bytes in the time of ``body_ticks``; 0 is no limit."""
         self.write_ticks = ticks(config.write_timeout)
+        self.write_least = config.write_min_rate * config.write_timeout
         self.keepalive = config.keepalive > 0
         """0 closes after each response."""
         self.keepalive_ticks = ticks(config.keepalive)

@@ -25,14 +25,15 @@ from .chunked import ChunkedDecoder
 from .errors import Refusal
 from .flow import HIGH_WATER, BodyBuffer
 from .policy import policy_of
-from .request import CHUNKED, parse_request_line
+from .request_line import parse_request_line
+from .terms import CHUNKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .base import ConnectionContext, HeadParser
     from .cycle import RequestCycle
-    from .request import Terms
+    from .terms import Terms
 
 __all__ = ["DISCARD_LIMIT", "INLINE_REQUESTS", "Reading", "RequestReader"]
 
@@ -113,8 +114,8 @@ class RequestReader(asyncio.Protocol):
         """Call the application."""
         raise NotImplementedError
 
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answer for the application, then close."""
+    def _refuse(self, refusal: Refusal, head: bytes = b"") -> None:
+        """Answer for the application, then close. ``head`` is what has come of the request."""
         raise NotImplementedError
 
     def _next(self) -> None:
@@ -156,7 +157,7 @@ class RequestReader(asyncio.Protocol):
             if cycle is not None:
                 self._start(cycle)
         except Refusal as refusal:
-            self._refuse(refusal)
+            self._refuse(refusal, head)
 
     def _read(self, data: bytes) -> None:
         """Everything in ``data``, message after message. The loop that replaces recursion."""
@@ -180,7 +181,7 @@ class RequestReader(asyncio.Protocol):
                     self._discard(size - position)
                     return
         except Refusal as refusal:
-            self._refuse(refusal)
+            self._refuse(refusal, data[position:] if position else data)
         finally:
             if self._cork is not None:
                 self._uncork()
@@ -281,14 +282,14 @@ class RequestReader(asyncio.Protocol):
             if -self._left > self.policy.body_limit + 1:
                 raise Refusal(413, "The body of the request is too large.")
         self._expects = False
-        self._deadline = 0
         if over:
             body.complete = True
             self._decoder = None
             self._reading = ANSWER
         if cycle.is_over:
-            self._drop_body(body, position - start, over)
+            self._drop_body(body, position - start, over)  # its deadline stays: nobody waits for it but we
         else:
+            self._deadline = 0
             cycle.wake()
             if body.size > HIGH_WATER:
                 self._pause()

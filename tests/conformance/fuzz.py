@@ -18,7 +18,7 @@ from collections import Counter
 from asgi_arbiter.protocols.errors import Refusal
 from asgi_arbiter.protocols.h11_parser import H11Parser
 from asgi_arbiter.protocols.httptools_parser import HttptoolsParser
-from asgi_arbiter.protocols.request import parse_request_line
+from asgi_arbiter.protocols.request_line import parse_request_line
 from tests.conformance.test_http1_corpus import Outcome
 from tests.conformance.test_http1_differential import SMALL, Grammar, cut, fields_of
 

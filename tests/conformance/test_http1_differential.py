@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asgi_arbiter.protocols.errors import Refusal
+from asgi_arbiter.protocols.fields import FieldCollector, strict_fields
 from asgi_arbiter.protocols.h11_parser import H11Parser
 from asgi_arbiter.protocols.httptools_parser import HttptoolsParser
-from asgi_arbiter.protocols.request import FieldCollector, parse_request_line, strict_fields
+from asgi_arbiter.protocols.request_line import parse_request_line
 from tests.conformance.test_http1_corpus import CASES, Outcome
 
 EXAMPLES = int(os.environ.get("ARBITER_FUZZ_EXAMPLES", "300"))

@@ -8,9 +8,11 @@ import pytest
 
 from asgi_arbiter.config.settings import Config
 from asgi_arbiter.protocols.errors import Refusal
+from asgi_arbiter.protocols.fields import FieldCollector, watch_forwarding
 from asgi_arbiter.protocols.proxy import Trust, apply_forwarding
-from asgi_arbiter.protocols.request import FieldCollector, inspect, parse_request_line, watch_forwarding
+from asgi_arbiter.protocols.request_line import parse_request_line
 from asgi_arbiter.protocols.scheme_headers import SchemeHeaders
+from asgi_arbiter.protocols.terms import inspect
 
 DEFAULT = SchemeHeaders(Config().secure_scheme_headers)
 
