@@ -264,6 +264,8 @@ def _factory(program: Config, factory: Callable[..., ssl.SSLContext]) -> Callabl
     def ssl_context_factory(_settings: Settings, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         return factory(program, default)
 
+    # Complaints about what it returns or raises call it by this name.
+    ssl_context_factory.__qualname__ = getattr(factory, "__qualname__", type(factory).__qualname__)
     return ssl_context_factory
 
 

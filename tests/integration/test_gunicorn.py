@@ -670,6 +670,17 @@ def ssl_context(conf, default_ssl_context_factory):
         assert secure.version() == "TLSv1.2"
 
 
+@pytest.mark.skipif(VERSION < (21, 0), reason="gunicorn has no ssl_context hook before 21")
+def test_a_hook_that_returns_no_context_is_told_in_one_line(
+    guni: Gunicorn, certificate: tuple[str, str, ssl.SSLContext]
+) -> None:
+    cert, key, _ = certificate
+    config = "def ssl_context(conf, default_ssl_context_factory):\n    return None\n"
+    failed = guni.fail("--certfile", cert, "--keyfile", key, config=config)
+    assert failed.code == 3
+    assert "gunicorn's ssl_context hook returned a NoneType, expected an ssl.SSLContext" in failed.text
+
+
 def test_a_key_of_another_certificate_is_told_in_one_line(
     guni: Gunicorn, certificate: tuple[str, str, ssl.SSLContext]
 ) -> None:

@@ -264,6 +264,19 @@ def test_an_environment_file_is_read_when_the_config_is_made(tmp_path: Path, mon
     assert os.environ["OF_PUBLIC_CONFIG"] == "1"
 
 
+def test_a_tls_function_that_returns_something_else_is_called_by_its_name() -> None:
+    def my_factory(config: Config, default: Any) -> Any:
+        return "context"
+
+    with pytest.raises(InvalidSetting, match=r"my_factory returned a str, expected an ssl\.SSLContext$"):
+        make(ssl_context_factory=my_factory).load()
+
+
+def test_certificates_that_are_not_there_cannot_be_read_anew() -> None:
+    with pytest.raises(InvalidSetting, match="certfile: there are no certificates to be read"):
+        make().read_certificates()
+
+
 def test_a_tls_function_gets_the_program_s_config_and_a_way_to_the_default() -> None:
     seen: list[Any] = []
 
