@@ -235,7 +235,7 @@ class Effects:
     def close(self) -> None:
         """At the end: give the signals back and close what is left."""
         if self._watcher is not None and self._watcher.pid:
-            _kill(self._watcher.pid, Signals.SIGTERM)
+            _kill(self._watcher.pid, Signals.SIGKILL)
         self._senses.close()
         self._listeners.keep(None)
         self._notifier.close()

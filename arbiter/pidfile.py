@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,7 +79,8 @@ class Pidfile:
                 file.write(f"{self._pid}\n")
             temporary.replace(self._path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise InvalidSetting(f"pidfile: cannot write {self._path}: {error.strerror}") from None
 
     def promote(self) -> None:

@@ -28,6 +28,11 @@ _SKIPPED = frozenset({"__pycache__", "node_modules", ".git", ".hg", ".tox", ".ve
 _QUIET = 50
 """Milliseconds without a further change after which watchfiles tells of those before: an editor saves many at once."""
 _LONGEST_LINE = 50
+_ARBITERS = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP),
+    *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2),
+)
+"""Signals for the arbiter alone, which terminals and service managers send to the whole group. It kills the watcher."""
 
 
 class Filter:
@@ -138,10 +143,9 @@ class Watcher:
     def run(self, arbiter_pid: int) -> int:
         """The child: watch until the arbiter is gone."""
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2):
+        for number in _ARBITERS:
             signal.signal(number, signal.SIG_IGN)
-        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _set_title()
         roots, wanted = directories(self._config), Filter(self._config)

@@ -191,6 +191,8 @@ def _superfluous(extra: str, app: str) -> str:
         return f'there is no subcommand "{app}"; write asgi-arbiter {meant}'
     options_are = "options begin with --, and those for on and off take no value"
     why = f"a port is --port {first}" if first.isdigit() else options_are
+    if (more := len(extra.split()) - 1) > _FEW:
+        return f'"{first}" and {more} more words are too much: the application is "{app}"; the shell replaces a *: write "*"'
     return f'"{extra}" is too much: the application is "{app}"; {why}'
 
 

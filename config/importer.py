@@ -49,10 +49,12 @@ class _Reference(NamedTuple):
 def prepare_path(config: Config) -> None:
     """Put ``pythonpath`` and then ``app_dir`` (or the current directory) in front of ``sys.path``, once.
 
-    Raises ``InvalidSetting`` if ``app_dir`` is no directory.
+    Raises ``InvalidSetting`` if ``app_dir`` is no directory or cannot be read.
     """
     if config.app_dir and not Path(config.app_dir).is_dir():
         raise InvalidSetting(f"app_dir: there is no directory {config.app_dir!r} (in {Path.cwd()})")
+    if config.app_dir and not os.access(config.app_dir, os.R_OK | os.X_OK):
+        raise InvalidSetting(f"app_dir: cannot look into {config.app_dir!r} (in {Path.cwd()}): Permission denied")
     wanted = [os.path.abspath(path) for path in (*config.pythonpath, config.app_dir or ".") if path]
     sys.path[:] = [*dict.fromkeys(wanted), *(path for path in sys.path if path not in wanted)]
 
@@ -225,8 +227,8 @@ def _not_found(reference: _Reference, missing: str) -> str:
     if loaded is not None:
         folders = [str(path) for path in loaded.__path__]
     else:
-        folders = [path for path in sys.path[:1] if path]
-        if str(Path.cwd()) not in folders:
+        folders = [os.path.abspath(path) for path in sys.path[:1]]
+        if str(Path.cwd()) in map(os.path.abspath, sys.path[1:]):
             folders.append(str(Path.cwd()))
     tail = reference.text.partition(":")[2] or "app"
     hint = nearest_module(missing, last, folders, f"{reference.module[len(missing) :]}:{tail}")

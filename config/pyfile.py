@@ -108,10 +108,14 @@ def _check_call(name: str, hook: Callable[..., object], help: str, where: str) -
 def _from_path(path: Path, title: str) -> dict[str, object]:
     if not path.exists():
         raise SourceUnreadable(f"{title}: there is no such file")
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise SourceUnreadable(f"{title}: {error.strerror or error}") from None
     module = ModuleType(f"asgi_arbiter_settings_{next(_loads)}")
     module.__file__ = str(path)
     try:
-        code = compile(path.read_bytes(), str(path), "exec")
+        code = compile(text, str(path), "exec")
         sys.modules[module.__name__] = module
         exec(code, module.__dict__)
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- the user's code; it must not end a running arbiter

@@ -189,6 +189,14 @@ def test_ctrl_c_ends_it_at_once(develop: Develop, path: str) -> None:
     assert took < SOON or path not in ("/events", "/stuck"), server.log
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_signal_for_the_whole_group_is_the_arbiter_s(develop: Develop, number: int) -> None:
+    server = develop()
+    server.signal_group(number)
+    server.wait_exit()
+    assert not server.events("watcher_ended"), server.log
+
+
 def test_ctrl_c_ends_it_while_the_file_is_broken(develop: Develop, project: Path) -> None:
     save(project / "main.py", "def app(:\n")
     server = develop(*FOR_EVER, quiet=False, wait=False)

@@ -65,6 +65,17 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Pidfile(str(tmp_path / "none" / "app.pid"), 4711).create()
 
 
+def test_a_directory_that_cannot_be_searched_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    pidfile = Pidfile("/secret/app.pid", 4711)
+    monkeypatch.setattr("os.open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(InvalidSetting, match="^pidfile: cannot write /secret/app.pid: Permission denied$"):
+        pidfile.create()
+
+
 def test_a_relative_path_is_kept_when_the_directory_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pidfile = Pidfile("app.pid", 4711)

@@ -343,6 +343,10 @@ def test_two_spellings_of_a_list_add_up() -> None:
             '"other:app" is too much: the application is "main:app"; options begin with --, and those for on and off take '
             "no value",
         ),
+        (
+            "main:app --forwarded-allow-ips a.py b.py c.py d.py e.py f.py",
+            '"b.py" and 4 more words are too much: the application is "main:app"; the shell replaces a *: write "*"',
+        ),
         ("main:app 9000", '"9000" is too much: the application is "main:app"; a port is --port 9000'),
         ("run main:app", 'there is no subcommand "run"; write asgi-arbiter main:app'),
         ("dev src/main.py", 'there is no subcommand "dev"; write asgi-arbiter src.main:app'),

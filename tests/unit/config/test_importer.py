@@ -244,6 +244,22 @@ def test_a_missing_module_names_where_was_looked(write: Write, tmp_path: Path) -
     assert error.traceback_text == ""
 
 
+def test_the_current_directory_is_named_only_if_it_was_looked_into(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert f"(looked in {tmp_path} and the installed packages)" in str(refused("no_such_module:app"))
+    monkeypatch.setattr("sys.path", [*sys.path, ""])
+    assert f"(looked in {tmp_path} and {tmp_path / 'here'} and the" in str(refused("no_such_module:app"))
+
+
+def test_an_application_directory_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(InvalidSetting, match=r"app_dir: cannot look into '.*' \(in .*\): Permission denied"):
+        prepare_path(Config(app_dir=str(tmp_path)))
+
+
 def test_a_missing_module_suggests_the_nearest_name(write: Write) -> None:
     write(ASGI3, "application_main")
     assert str(refused("aplication_main:app")).endswith('did you mean "application_main:app"?')

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asgi_arbiter.config import Config, InvalidSetting, load, logconfig, pyfile
-from asgi_arbiter.config.errors import ConfigError
+from asgi_arbiter.config.errors import ConfigError, SourceUnreadable
 from asgi_arbiter.config.importer import import_object
 from asgi_arbiter.config.schema import Kind
 from asgi_arbiter.config.settings import options
@@ -218,6 +218,13 @@ def test_a_hook_that_cannot_be_called_is_refused(tmp_path: Path, text: str, wron
     with pytest.raises(InvalidSetting) as refusal:
         read(tmp_path, text)
     assert str(refusal.value).startswith("conf.py, " + wrong)
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").mkdir()
+    with pytest.raises(SourceUnreadable, match=r"^conf.py: Is a directory$") as refusal:
+        pyfile.python_layer("conf.py", tmp_path)
+    assert refusal.value.traceback_text == ""
 
 
 def test_the_manual_says_how_each_hook_is_called() -> None:
