@@ -31,6 +31,8 @@ def adapt(application: Callable[..., Any], interface: str, *, name: str = "the a
     """
     if interface == "auto":
         interface = _interface_of(application, name)
+    elif interface != "asgi3" and not inspect.isclass(application) and is_coroutine_callable(application):
+        raise AppImportError(f"{name} is asynchronous, an ASGI 3 application; leave out --interface {interface}")
     if interface == "wsgi":
         return _Wsgi(application)
     if interface == "asgi2":

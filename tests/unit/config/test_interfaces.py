@@ -97,6 +97,16 @@ def test_asgi_2_is_recognised(app: Callable[..., Any]) -> None:
     assert adapt(app, "auto") is not app
 
 
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi2"])
+def test_an_asynchronous_application_is_of_no_older_interface(interface: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        """An application."""
+
+    with pytest.raises(AppImportError, match=f"m:a is asynchronous, .*; leave out --interface {interface}"):
+        adapt(app, interface, name="m:a")
+
+
 def test_an_asgi_2_application_gets_its_scope_first_and_its_version() -> None:
     (seen,) = asyncio.run(converse(adapt(OldStyle, "asgi2"), HTTP, {"type": "http.request"}))
     assert seen == {"type": "seen", "version": "2.0", "first": {"type": "http.request"}}
