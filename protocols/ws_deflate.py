@@ -1,8 +1,8 @@
 """The negotiation of permessage-deflate (RFC 7692 section 7), once for both libraries. Pure.
 
-The server's wishes are for windows of 12 bits, which keep a compressed connection at some 64 KiB instead of 300;
-a client's own wishes for less are granted. An offer that cannot be granted is passed over for the next one, and with
-none left the connection is simply not compressed.
+The server's wishes are settings: by default windows of 12 bits, which keep a compressed connection at some 64 KiB
+instead of 300, and contexts that outlive a message. A client's own wishes for less are granted. An offer that cannot be
+granted is passed over for the next one, and with none left the connection is simply not compressed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 from asgi_arbiter.config.records import Record
 
-__all__ = ["COMPRESS_FROM", "MEMORY_LEVEL", "Deflate", "MalformedExtensions", "negotiate", "parse_extensions"]
+__all__ = ["COMPRESS_FROM", "MEMORY_LEVEL", "Deflate", "MalformedExtensions", "Wishes", "negotiate", "parse_extensions"]
 
 COMPRESS_FROM = 64
 """Messages below this many bytes go out as they are: a packet costs about that much in headers, and compressing costs
@@ -20,7 +20,6 @@ more than sending. RFC 7692 section 6 leaves the choice to the sender, message b
 MEMORY_LEVEL = 5
 """zlib's ``memLevel``: 16 KiB for the hash table instead of 128."""
 
-_WINDOW_BITS = 12
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _NAME = re.compile(rf"\s*({_TOKEN})\s*")
 _PARAMETER = re.compile(rf';\s*({_TOKEN})\s*(?:=\s*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)")\s*)?')
@@ -28,6 +27,15 @@ _PARAMETER = re.compile(rf';\s*({_TOKEN})\s*(?:=\s*(?:({_TOKEN})|"((?:[^"\\]|\\.
 
 class MalformedExtensions(ValueError):
     """``Sec-WebSocket-Extensions`` does not follow its grammar (RFC 6455 section 9.1)."""
+
+
+class Wishes(Record):
+    """What the server wants, in both directions."""
+
+    window_bits: int = 12
+    """The largest window, 9 to 15: two to the power of this many bytes."""
+    context_takeover: bool = True
+    """Whether a message may refer to those before it, for which each side keeps its window between messages."""
 
 
 class Deflate(Record):
@@ -64,25 +72,24 @@ def parse_extensions(value: str) -> list[tuple[str, list[tuple[str, str | None]]
     return offers
 
 
-def negotiate(value: str) -> Deflate | None:
+def negotiate(value: str, wishes: Wishes) -> Deflate | None:
     """The first offer of permessage-deflate that can be granted. Raises ``MalformedExtensions``."""
     for name, parameters in parse_extensions(value):
         if name == "permessage-deflate":
-            granted = _grant(parameters)
+            granted = _grant(parameters, wishes)
             if granted is not None:
                 return granted
     return None
 
 
-def _grant(parameters: list[tuple[str, str | None]]) -> Deflate | None:
+def _grant(parameters: list[tuple[str, str | None]], wishes: Wishes) -> Deflate | None:
     """One offer; ``None`` if it names an unknown or repeated parameter or a value out of range (section 7.1: decline)."""
     asked = dict(parameters)
     if len(asked) != len(parameters) or not asked.keys() <= _KNOWN:
         return None
-    for flag in _FLAGS:
-        if asked.get(flag) is not None:
-            return None
-    server_bits, client_bits = _WINDOW_BITS, 15
+    if any(asked.get(flag) is not None for flag in _FLAGS):
+        return None
+    server_bits, client_bits = wishes.window_bits, 15
     if "server_max_window_bits" in asked:
         bits = _bits(asked["server_max_window_bits"])
         if bits < 9:  # zlib cannot compress with a window of 8 bits (madler/zlib issue 171)
@@ -93,19 +100,20 @@ def _grant(parameters: list[tuple[str, str | None]]) -> Deflate | None:
         bits = 15 if offered is None else _bits(offered)
         if bits < 8:
             return None
-        client_bits = min(_WINDOW_BITS, bits)
-    response = f"permessage-deflate; server_max_window_bits={server_bits}"
+        client_bits = min(wishes.window_bits, bits)
+    response = "permessage-deflate"
+    if server_bits < 15 or "server_max_window_bits" in asked:
+        response += f"; server_max_window_bits={server_bits}"
     if "client_max_window_bits" in asked:
         response += f"; client_max_window_bits={client_bits}"
-    for flag in _FLAGS:
-        if flag in asked:
-            response += f"; {flag}"
+    # Both may be said without having been asked for (sections 7.1.1.1 and 7.1.1.2).
+    flags = [flag for flag in _FLAGS if flag in asked or not wishes.context_takeover]
     return Deflate(
-        server_no_context_takeover="server_no_context_takeover" in asked,
-        client_no_context_takeover="client_no_context_takeover" in asked,
+        server_no_context_takeover="server_no_context_takeover" in flags,
+        client_no_context_takeover="client_no_context_takeover" in flags,
         server_max_window_bits=server_bits,
         client_max_window_bits=client_bits,
-        response=response.encode(),
+        response="; ".join((response, *flags)).encode(),
     )
 
 

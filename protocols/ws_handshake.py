@@ -16,10 +16,11 @@ from typing import Any
 from asgi_arbiter.config.records import Record
 
 from .errors import MisusedByApplication
+from .memo import Memo
 from .response import encode_fields
-from .ws_deflate import Deflate, MalformedExtensions, negotiate
+from .ws_deflate import Deflate, MalformedExtensions, Wishes, negotiate
 
-__all__ = ["Handshake", "HandshakeRefused", "check", "response"]
+__all__ = ["Handshake", "HandshakeRefused", "check", "response", "share"]
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -36,6 +37,11 @@ _WANTED = frozenset(
     )
 )
 _OURS = frozenset((b"content-length", b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-protocol"))
+
+
+_PERSONAL = frozenset((b"authorization", b"cookie", b"sec-websocket-key"))
+_LONGEST_SHARED = 256
+_shared: Memo[tuple[bytes, bytes], tuple[bytes, bytes]] = Memo()
 
 
 class HandshakeRefused(Exception):
@@ -58,8 +64,12 @@ class Handshake(Record):
     deflate: Deflate | None = None
 
 
-def check(method: str, http_version: str, headers: Iterable[tuple[bytes, bytes]], *, compress: bool) -> Handshake:
-    """Judges a request by section 4.2.1, names lower-cased. Raises ``HandshakeRefused`` with 400, 405 or 426."""
+def check(
+    method: str, http_version: str, headers: Iterable[tuple[bytes, bytes]], wishes: Wishes | None = None
+) -> Handshake:
+    """Judges a request by section 4.2.1, names lower-cased. ``wishes`` are for compression, ``None`` is without it.
+
+    Raises ``HandshakeRefused`` with 400, 405 or 426."""
     found: dict[bytes, bytes] = {}
     repeated: set[bytes] = set()
     for name, value in headers:
@@ -82,7 +92,7 @@ def check(method: str, http_version: str, headers: Iterable[tuple[bytes, bytes]]
     return Handshake(
         accept=_accept(found, repeated),
         subprotocols=_subprotocols(found.get(b"sec-websocket-protocol")),
-        deflate=_deflate(found.get(b"sec-websocket-extensions", b""), compress),
+        deflate=_deflate(found.get(b"sec-websocket-extensions", b""), wishes),
     )
 
 
@@ -123,14 +133,14 @@ def _subprotocols(value: bytes | None) -> tuple[str, ...]:
     return tuple(item.decode("ascii") for item in offered)
 
 
-def _deflate(value: bytes, compress: bool) -> Deflate | None:
+def _deflate(value: bytes, wishes: Wishes | None) -> Deflate | None:
     if not value:
         return None
     try:
-        agreed = negotiate(value.decode("latin-1"))
+        agreed = negotiate(value.decode("latin-1"), wishes or Wishes())
     except MalformedExtensions:  # RFC 6455 section 9.1: refuse, whether or not the extension is wanted
         raise HandshakeRefused(400, "Sec-WebSocket-Extensions is malformed") from None
-    return agreed if compress else None
+    return agreed if wishes is not None else None
 
 
 def response(
@@ -163,3 +173,14 @@ def response(
         if name.lower() in _OURS:
             raise MisusedByApplication(f"the header {name.decode()} of the handshake is the server's to send")
     return b"".join((*parts, *fields, b"\r\n"))
+
+
+def share(headers: list[tuple[bytes, bytes]], tick: int) -> None:
+    """Has equal fields of different requests be the same object. The headers stay for as long as the connection does,
+    and those of a thousand browsers differ in little but key and cookie: this is up to half of an idle connection."""
+    for index, field in enumerate(headers):
+        known = _shared.get(field)
+        if known is not None:
+            headers[index] = known
+        elif field[0] not in _PERSONAL and len(field[1]) <= _LONGEST_SHARED:
+            _shared.keep(field, field, tick)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import weakref
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -72,8 +73,8 @@ class Wire(Protocol):
     def write_denial(self, data: bytes, denial: Denial) -> None:
         """Some bytes of ``denial``; closes when it is complete."""
 
-    def send_message(self, first: int, payload: bytes) -> None:
-        """One message: ``first`` is 0x81 for text, 0x82 for binary."""
+    def send_message(self, message: Message) -> None:
+        """The application's ``websocket.send``. Raises ``MisusedByApplication`` if there is nothing in it."""
 
     def start_close(self, code: int, reason: str) -> None:
         """Sends a close frame and waits for the peer's, within a limit."""
@@ -97,6 +98,7 @@ class Session:
     __slots__ = (
         "_denial",
         "_farewell",
+        "_handed",
         "_loop",
         "_most",
         "_parting",
@@ -104,6 +106,7 @@ class Session:
         "_queued_bytes",
         "_stalled",
         "_waiter",
+        "_wake_ups",
         "_wire",
         "close_code",
         "context",
@@ -128,11 +131,14 @@ class Session:
         """Whether the application is not running."""
         self._wire = wire
         self._loop = context.loop
+        self._wake_ups = _wake_ups_of(context.loop)
         self._most = context.config.ws_max_queue or 1 << 62
-        self._queue: list[Message] = [{"type": "websocket.connect"}]  # a deque has 600 bytes when empty
+        self._queue: list[Message] | tuple[()] = [{"type": "websocket.connect"}]
         self._queued_bytes = 0
         self._stalled = False
-        self._waiter: asyncio.Future[Message] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._handed: Message | None = None
+        """A message on its way to the receiver, which will be woken."""
         self._farewell: Message | None = None
         self._parting = 0
         self._denial: Denial | None = None
@@ -164,25 +170,30 @@ class Session:
             if self._farewell is not None:
                 await asyncio.sleep(0)  # an application that ignores the farewell must not hold the loop
                 return dict(self._farewell)
-            if self._waiter is None:
-                break
-            await asyncio.wait((self._waiter,))  # another task of the application is in receive()
-        waiter: asyncio.Future[Message] = self._loop.create_future()
-        self._waiter = waiter
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter is self._waiter:
-                self._waiter = None
-            elif not waiter.cancelled():  # delivered, and cancelled before it woke: the message is not lost
-                self._queue.insert(0, waiter.result())
-            raise
+            if self._waiter is not None:
+                await asyncio.wait((self._waiter,))  # another task of the application is in receive()
+                continue
+            waiter: asyncio.Future[None] = asyncio.Future(loop=self._loop)
+            self._waiter = waiter
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._gave_up(waiter)
+                raise
+            message = self._handed
+            if message is not None:
+                self._handed = None
+                return message
 
     def _take(self) -> Message:
-        message = self._queue.pop(0)
+        queue = self._queue
+        assert queue, "looked at before"
+        message = queue.pop(0)
+        if not queue:
+            self._queue = ()  # most connections have nothing to queue for most of their life
         if self._stalled:
             self._queued_bytes -= _size(message)
-            if len(self._queue) <= self._most // 2 and self._queued_bytes <= QUEUED_BYTES // 2:
+            if len(queue) <= self._most // 2 and self._queued_bytes <= QUEUED_BYTES // 2:
                 self._stalled = False
                 self._wire.has_room()
         elif self._queued_bytes:
@@ -194,12 +205,14 @@ class Session:
 
         Raises ``ClientDisconnected`` or ``MisusedByApplication``.
         """
+        wire = self._wire
         if self.phase is _OPEN and message["type"] == "websocket.send":
-            self._send_message(message)  # the table's row (OPEN, websocket.send), without looking it up
+            wire.send_message(message)  # the table's row, without looking it up
+            self.messages_out += 1
         else:
             self._act(message)
-        if self._wire.is_blocked:
-            await self._wire.writable()
+        if wire.is_blocked:
+            await wire.writable()
 
     def _act(self, message: Message) -> None:
         kind = str(message.get("type"))
@@ -240,14 +253,7 @@ class Session:
             self._say_farewell(1006, "")
 
     def _send_message(self, message: Message) -> None:
-        payload = message.get("bytes")
-        if payload is not None:
-            self._wire.send_message(0x82, payload)
-        else:
-            text = message.get("text")
-            if text is None:
-                raise MisusedByApplication("websocket.send: neither 'text' nor 'bytes' is given")
-            self._wire.send_message(0x81, text.encode())
+        self._wire.send_message(message)
         self.messages_out += 1
 
     def _close(self, message: Message) -> None:
@@ -262,16 +268,32 @@ class Session:
     def deliver(self, message: Message) -> bool:
         """A message of the peer. True if the queue is full: deliver no more before ``Wire.has_room``."""
         self.messages_in += 1
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(message)
-                return False
-        self._queue.append(message)
+        if self._waiter is not None and self._handed is None:
+            self._handed = message
+            self._wake_ups.add(self)
+            return False
+        if self._queue:
+            self._queue.append(message)
+        else:
+            self._queue = [message]
         self._queued_bytes += _size(message)
         self._stalled = len(self._queue) >= self._most or self._queued_bytes >= QUEUED_BYTES
         return self._stalled
+
+    def _gave_up(self, waiter: asyncio.Future[None]) -> None:
+        """The receiver was cancelled. What was on its way to it is for the next one."""
+        if self._waiter is waiter:
+            self._waiter = None
+        message, self._handed = self._handed, None
+        if message is not None:
+            self._queue = [message, *self._queue]
+            self._queued_bytes += _size(message)
+            self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def end(self, code: int, reason: str = "") -> None:
         """The peer closed, broke the protocol or is gone: the application is told once, and may send no more."""
@@ -300,9 +322,7 @@ class Session:
             return
         self.close_code = code
         self._farewell = {"type": "websocket.disconnect", "code": code, "reason": reason}
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(dict(self._farewell))
-        self._waiter = None
+        self._wake()
 
     # The end of the application
 
@@ -352,6 +372,59 @@ class Session:
     def _leaving_code(self) -> int:
         """For a task that was cancelled: by a drain, or by the application itself."""
         return leaving_code(self.context.draining) if self.context.draining else 1011
+
+
+class _WakeUps:
+    """The receivers that got something to receive in this turn of the loop. All go on in one callback of the next turn:
+    a callback for each, which is what the result of a future costs, is dearer than all else in a short message. To go on
+    at once, between two reads, would be cheaper still for us, but dearer for the kernel: it likes writes in a row."""
+
+    __slots__ = ("__weakref__", "_sessions", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._sessions: list[Session] = []
+
+    def add(self, session: Session) -> None:
+        """Its receiver goes on in the next turn."""
+        if not self._sessions:
+            self.loop.call_soon(self._run)
+        self._sessions.append(session)
+
+    def _run(self) -> None:
+        sessions = iter(self._sessions)
+        self._sessions = []
+        try:
+            for session in sessions:
+                waiter = session._waiter
+                if waiter is None:
+                    continue
+                session._waiter = None
+                callbacks = waiter._callbacks
+                if callbacks and len(callbacks) == 1:
+                    # What set_result() would have the loop do later: a task waits, and nobody else.
+                    ((wakeup, context),) = callbacks
+                    waiter.remove_done_callback(wakeup)
+                    waiter.set_result(None)
+                    context.run(wakeup, waiter)
+                elif not waiter.done():
+                    waiter.set_result(None)
+        finally:
+            for session in sessions:  # after an exit out of an application
+                self.add(session)
+
+
+_latest: weakref.ref[_WakeUps] | None = None
+
+
+def _wake_ups_of(loop: asyncio.AbstractEventLoop) -> _WakeUps:
+    """One for all sessions of a loop."""
+    global _latest
+    found = _latest() if _latest is not None else None
+    if found is None or found.loop is not loop:
+        found = _WakeUps(loop)
+        _latest = weakref.ref(found)
+    return found
 
 
 def leaving_code(reason: str) -> int:

@@ -7,12 +7,17 @@ the WebSocket protocols be tried, and measured, without the rest of the server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgi_arbiter.config.settings import Config
 from asgi_arbiter.protocols.base import ConnectionContext, Upgrade
+from asgi_arbiter.protocols.websocket import WebsocketsProtocol
+from asgi_arbiter.protocols.ws_connection import WebSocketConnection
 from asgi_arbiter.protocols.ws_frames import apply_mask, frame_head
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 """The key of RFC 6455 section 1.3; ``ACCEPT`` is its answer there."""
@@ -119,6 +124,84 @@ class MemoryTransport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         return self.buffered
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+
+
+class Story:
+    """``async with Story(app) as story``: a connection made, its transport, and a way to let time pass."""
+
+    def __init__(
+        self,
+        app: Application = echo,
+        protocol: Any = WebsocketsProtocol,
+        *,
+        settings: dict[str, Any] | None = None,
+        draining: str = "",
+        access_log: Any = None,
+        **upgrade: Any,
+    ) -> None:
+        self.app = app
+        self.protocol = protocol
+        self.settings = settings or {}
+        self.draining = draining
+        self.access_log = access_log
+        self.upgrade = upgrade
+
+    async def __aenter__(self) -> Story:
+        loop = asyncio.get_running_loop()
+        self.context = ConnectionContext(self.app, Config(**self.settings), loop, access_log=self.access_log)
+        self.context.draining = self.draining
+        self.context.date_header = b"date: now\r\n"
+        self.transport = MemoryTransport()
+        upgrade = make_upgrade(self.transport, started=loop.time(), **self.upgrade)
+        self.connection: WebSocketConnection = self.protocol(self.context, upgrade)
+        loop.call_soon(self.connection.connection_made, self.transport)
+        await self.settle()
+        self.head = self.transport.take()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self.connection in self.context.connections:
+            self.connection.connection_lost(None)
+        for task in tuple(self.context.tasks):
+            task.cancel()
+            await asyncio.wait([task])
+        await self.settle()
+        assert self.context.connections == set()
+        assert self.context.in_flight == 0
+        assert self.context.completed == 1
+
+    async def settle(self) -> None:
+        for _ in range(8):
+            await asyncio.sleep(0)
+
+    async def hear(self, data: bytes) -> bytes:
+        """What the peer gets in answer to ``data``."""
+        self.connection.data_received(data)
+        await self.settle()
+        return self.transport.take()
+
+    def tick(self, count: int) -> None:
+        for _ in range(count):
+            self.context.tick += 1
+            self.connection.age(self.context.tick)
+
+
+def story(test: Callable[..., Awaitable[None]]) -> Any:
+    """Runs an asynchronous test."""
+
+    def run(**arguments: Any) -> None:
+        asyncio.run(test(**arguments))  # type: ignore[arg-type]
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
+    return run
 
 
 class Front(asyncio.Protocol):

@@ -3,104 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import zlib
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from asgi_arbiter.config.settings import Config
-from asgi_arbiter.protocols.base import ConnectionContext
-from asgi_arbiter.protocols.errors import ClientDisconnected
+from asgi_arbiter.protocols.errors import ClientDisconnected, MisusedByApplication
 from asgi_arbiter.protocols.websocket import WebsocketsProtocol
-from asgi_arbiter.protocols.ws_connection import CLOSE_TIMEOUT, LINGER, WebSocketConnection
+from asgi_arbiter.protocols.ws_farewell import CLOSE_TIMEOUT, LINGER
 from asgi_arbiter.protocols.ws_frames import close_payload
 from asgi_arbiter.protocols.ws_session import Phase
 from asgi_arbiter.protocols.wsproto_websocket import WsprotoProtocol
-from tests.ws_support import ACCEPT, HANDSHAKE, MemoryTransport, client_frame, make_upgrade
+from tests.ws_support import ACCEPT, HANDSHAKE, Story, client_frame, echo, story
 
-Application = Callable[[Any, Any, Any], Awaitable[None]]
 both = pytest.mark.parametrize("protocol", [WebsocketsProtocol, WsprotoProtocol])
 DEFLATE = (*HANDSHAKE, (b"sec-websocket-extensions", b"permessage-deflate; client_max_window_bits"))
-
-
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    await receive()
-    await send({"type": "websocket.accept"})
-    while (message := await receive())["type"] == "websocket.receive":
-        await send({**message, "type": "websocket.send"})
-
-
-class Story:
-    """``async with Story(app) as story``: a connection made, its transport, and a way to let time pass."""
-
-    def __init__(
-        self,
-        app: Application = echo,
-        protocol: Any = WebsocketsProtocol,
-        *,
-        settings: dict[str, Any] | None = None,
-        draining: str = "",
-        access_log: Any = None,
-        **upgrade: Any,
-    ) -> None:
-        self.app = app
-        self.protocol = protocol
-        self.settings = settings or {}
-        self.draining = draining
-        self.access_log = access_log
-        self.upgrade = upgrade
-
-    async def __aenter__(self) -> Story:
-        loop = asyncio.get_running_loop()
-        self.context = ConnectionContext(self.app, Config(**self.settings), loop, access_log=self.access_log)
-        self.context.draining = self.draining
-        self.context.date_header = b"date: now\r\n"
-        self.transport = MemoryTransport()
-        upgrade = make_upgrade(self.transport, started=loop.time(), **self.upgrade)
-        self.connection: WebSocketConnection = self.protocol(self.context, upgrade)
-        loop.call_soon(self.connection.connection_made, self.transport)
-        await self.settle()
-        self.head = self.transport.take()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        if self.connection in self.context.connections:
-            self.connection.connection_lost(None)
-        for task in tuple(self.context.tasks):
-            task.cancel()
-            await asyncio.wait([task])
-        await self.settle()
-        assert self.context.connections == set()
-        assert self.context.in_flight == 0
-        assert self.context.completed == 1
-
-    async def settle(self) -> None:
-        for _ in range(8):
-            await asyncio.sleep(0)
-
-    async def hear(self, data: bytes) -> bytes:
-        """What the peer gets in answer to ``data``."""
-        self.connection.data_received(data)
-        await self.settle()
-        return self.transport.take()
-
-    def tick(self, count: int) -> None:
-        for _ in range(count):
-            self.context.tick += 1
-            self.connection.age(self.context.tick)
-
-
-def story(test: Callable[..., Awaitable[None]]) -> Any:
-    """Runs an asynchronous test."""
-
-    def run(**arguments: Any) -> None:
-        asyncio.run(test(**arguments))  # type: ignore[arg-type]
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
-    return run
 
 
 @both
@@ -494,3 +411,33 @@ async def test_a_connection_can_be_described_and_is_never_idle() -> None:
     async with Story() as it:
         assert it.connection.describe().startswith("WebSocket /chat of 192.0.2.1, open, 0.")
         assert not it.connection.is_idle()
+
+
+@story
+async def test_a_message_with_nothing_in_it_is_an_error_of_the_application() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        with pytest.raises(MisusedByApplication, match=r"websocket\.send"):
+            await send({"type": "websocket.send"})
+        await send({"type": "websocket.send", "bytes": bytearray(b"x"), "text": None})
+
+    async with Story(app) as it:
+        assert b"\x82\x01x" in it.head
+
+
+@both
+@pytest.mark.parametrize("takeover", [True, False])
+@story
+async def test_the_settings_decide_the_window_and_whether_it_is_kept(protocol: Any, takeover: bool) -> None:
+    settings = {"ws_deflate_window_bits": 10, "ws_deflate_context_takeover": takeover}
+    async with Story(protocol=protocol, headers=DEFLATE, settings=settings) as it:
+        assert b"server_max_window_bits=10; client_max_window_bits=10" in it.head
+        assert (b"_no_context_takeover" in it.head) is not takeover
+        text = bytes(range(32, 127))
+        sizes = []
+        for _ in range(2):
+            encoder = zlib.compressobj(wbits=-10)
+            sent = (encoder.compress(text) + encoder.flush(zlib.Z_SYNC_FLUSH))[:-4]
+            answer = await it.hear(client_frame(1, sent, rsv=4))
+            sizes.append(len(answer))
+        assert (sizes[1] < sizes[0]) is takeover

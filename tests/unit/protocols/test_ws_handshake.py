@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from asgi_arbiter.protocols.errors import MisusedByApplication
-from asgi_arbiter.protocols.ws_handshake import Handshake, HandshakeRefused, check, response
+from asgi_arbiter.protocols.memo import LIMIT
+from asgi_arbiter.protocols.ws_deflate import Wishes
+from asgi_arbiter.protocols.ws_handshake import Handshake, HandshakeRefused, _shared, check, response, share
 from tests.ws_support import ACCEPT, HANDSHAKE, KEY
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -17,12 +19,12 @@ def without(name: bytes) -> Headers:
 
 def refused(headers: Headers, method: str = "GET", version: str = "1.1") -> HandshakeRefused:
     with pytest.raises(HandshakeRefused) as caught:
-        check(method, version, headers, compress=True)
+        check(method, version, headers, Wishes())
     return caught.value
 
 
 def test_the_handshake_of_rfc_6455_section_1_3_is_accepted() -> None:
-    assert check("GET", "1.1", HANDSHAKE, compress=True) == Handshake(accept=ACCEPT)
+    assert check("GET", "1.1", HANDSHAKE, Wishes()) == Handshake(accept=ACCEPT)
 
 
 def test_the_headers_may_be_lists_in_any_case() -> None:
@@ -32,7 +34,7 @@ def test_the_headers_may_be_lists_in_any_case() -> None:
         (b"sec-websocket-protocol", b"chat, superchat"),
         (b"sec-websocket-protocol", b"v2.chat"),
     )
-    assert check("GET", "1.1", headers, compress=True).subprotocols == ("chat", "superchat", "v2.chat")
+    assert check("GET", "1.1", headers, Wishes()).subprotocols == ("chat", "superchat", "v2.chat")
 
 
 def test_another_method_is_answered_with_405_and_the_right_one() -> None:
@@ -77,8 +79,8 @@ def test_another_upgrade_is_answered_with_426() -> None:
 
 def test_compression_is_agreed_on_only_where_it_is_wanted() -> None:
     headers = (*HANDSHAKE, (b"sec-websocket-extensions", b"permessage-deflate"))
-    assert check("GET", "1.1", headers, compress=True).deflate is not None
-    assert check("GET", "1.1", headers, compress=False).deflate is None
+    assert check("GET", "1.1", headers, Wishes()).deflate is not None
+    assert check("GET", "1.1", headers).deflate is None
 
 
 def test_the_response_has_what_was_agreed_and_what_the_application_adds() -> None:
@@ -87,7 +89,7 @@ def test_the_response_has_what_was_agreed_and_what_the_application_adds() -> Non
         (b"sec-websocket-extensions", b"permessage-deflate"),
         (b"sec-websocket-protocol", b"chat"),
     )
-    handshake = check("GET", "1.1", headers, compress=True)
+    handshake = check("GET", "1.1", headers, Wishes())
     head = response(handshake, subprotocol="chat", headers=[(b"Set-Cookie", b"a=b")], common=b"date: now\r\n")
     lines = head.split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 101 Switching Protocols"
@@ -123,3 +125,22 @@ def test_a_subprotocol_that_was_not_offered_is_an_error_of_the_application() -> 
 def test_a_header_that_would_break_the_handshake_is_an_error_of_the_application(header: tuple[bytes, bytes]) -> None:
     with pytest.raises(MisusedByApplication):
         response(Handshake(ACCEPT, ("chat",)), headers=[header])
+
+
+def test_equal_fields_of_two_requests_are_one_object_but_for_what_is_personal_or_long() -> None:
+    names = (b"user-agent", b"cookie", b"authorization", b"sec-websocket-key", b"x-long")
+
+    def request() -> list[tuple[bytes, bytes]]:
+        return [(name, b"a value of its own, " * (100 if name == b"x-long" else 1)) for name in names]
+
+    one, other = request(), request()
+    share(one, 0)
+    share(other, 0)
+    assert one == other == request()
+    assert [mine is theirs for mine, theirs in zip(one, other, strict=True)] == [True, False, False, False, False]
+
+
+def test_what_is_shared_is_bounded_whoever_connects() -> None:
+    for number in range(3 * LIMIT):
+        share([(b"x-unique", b"%d" % number)], 1)
+    assert len(_shared) <= LIMIT

@@ -40,8 +40,8 @@ class Notes:
     def write_denial(self, data: bytes, denial: Denial) -> None:
         self.said.append(("denial", data.partition(b"\r\n\r\n")[2] or data, denial.is_complete))
 
-    def send_message(self, first: int, payload: bytes) -> None:
-        self.said.append((first, payload))
+    def send_message(self, message: dict[str, Any]) -> None:
+        self.said.append(("send", message["text"] if message.get("bytes") is None else message["bytes"]))
 
     def start_close(self, code: int, reason: str) -> None:
         self.said.append(("close", code, reason))
@@ -99,7 +99,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 def test_messages_go_in_and_out_in_order_and_are_counted() -> None:
     session, said = converse(echo, lambda s: (text("a")(s), text("b")(s)), text("c"), lambda s: s.end(1000))
-    assert [item for item in said if item[0] == 0x81] == [(0x81, b"a"), (0x81, b"b"), (0x81, b"c")]
+    assert [item for item in said if item[0] == "send"] == [("send", "a"), ("send", "b"), ("send", "c")]
     assert said[0] == ("accept", None)
     assert said[-1] == ("ended",)
     assert (session.messages_in, session.messages_out, session.close_code) == (3, 3, 1000)
@@ -111,7 +111,7 @@ def test_bytes_are_sent_as_a_binary_message() -> None:
         await send({"type": "websocket.send", "bytes": b"x", "text": None})
         await send({"type": "websocket.send", "bytes": None, "text": ""})
 
-    assert converse(app)[1][2:4] == [(0x82, b"x"), (0x81, b"")]
+    assert converse(app)[1][2:4] == [("send", b"x"), ("send", "")]
 
 
 def test_a_close_before_the_accept_is_403() -> None:
@@ -268,7 +268,6 @@ def test_the_farewell_comes_after_the_messages_and_again_each_time() -> None:
         ([], {"type": "websocket.http.response.body"}),
         ([ACCEPT], ACCEPT),
         ([ACCEPT], {"type": "http.response.start"}),
-        ([ACCEPT], {"type": "websocket.send"}),
         ([ACCEPT], {"type": "websocket.close", "code": 1006}),
         ([ACCEPT], {}),
         ([{"type": "websocket.http.response.start", "status": 403, "headers": []}], ACCEPT),
@@ -426,3 +425,110 @@ def test_a_frameworks_word_for_a_peer_that_is_gone_is_no_error_once_it_is_gone(
     assert caplog.text == ""
     converse(liar)
     assert "WEBSOCKET /chat" in caplog.text
+
+
+def test_receivers_that_got_something_in_the_same_turn_go_on_in_one_callback_in_their_order() -> None:
+    trail: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(ACCEPT)
+        await receive()
+        trail.append((await receive())["text"] + scope["path"])
+        assert asyncio.current_task() is not None
+        asyncio.get_running_loop().call_soon(trail.append, "later")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        context = ConnectionContext(app, Config(), loop)
+        sessions = [Session(context, {"path": f"/{number}"}, Notes()) for number in range(3)]
+        for session in sessions:
+            loop.call_soon(session.start)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for session in sessions:
+            text("m")(session)
+        assert trail == []  # nobody runs while the loop still reads
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert trail == ["m/0", "m/1", "m/2", "later", "later", "later"]
+
+
+def test_an_exit_out_of_one_application_does_not_take_the_messages_of_the_others_along() -> None:
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(ACCEPT)
+        await receive()
+        heard.append((await receive())["text"] + scope["path"])
+        if scope["path"] == "/0":
+            raise SystemExit
+
+    async def begin() -> list[Session]:
+        loop = asyncio.get_running_loop()
+        context = ConnectionContext(app, Config(), loop)
+        sessions = [Session(context, {"path": f"/{number}"}, Notes()) for number in range(2)]
+        for session in sessions:
+            loop.call_soon(session.start)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return sessions
+
+    async def pause() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    try:
+        for session in loop.run_until_complete(begin()):
+            text("m")(session)
+        with pytest.raises(SystemExit):
+            loop.run_until_complete(asyncio.sleep(1))
+        loop.run_until_complete(pause())
+    finally:
+        loop.close()
+    assert heard == ["m/0", "m/1"]
+
+
+def test_a_message_is_not_lost_when_the_receiver_is_cancelled_while_another_waits() -> None:
+    heard: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        pending.append(asyncio.ensure_future(receive()))
+        await asyncio.sleep(0)
+        heard.append((await receive())["text"])
+
+    pending: list[Any] = []
+    converse(app, lambda s: (text("a")(s), pending[0].cancel()))
+    assert heard == ["a"]
+
+
+def test_a_receiver_with_a_time_limit_gets_its_message_or_leaves_it_for_the_next() -> None:
+    heard: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        heard.append((await asyncio.wait_for(receive(), 60))["text"])
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(receive(), 0)
+        heard.append((await receive())["text"])
+
+    converse(app, text("a"), text("b"))
+    assert heard == ["a", "b"]
+
+
+def test_what_comes_with_the_end_is_heard_before_it() -> None:
+    heard: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        heard.append((await receive())["text"])
+        heard.append((await receive())["code"])
+
+    converse(app, lambda s: (text("last")(s), s.end(1001)))
+    assert heard == ["last", 1001]
