@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from asgi_arbiter.worker import mold, process
 from asgi_arbiter.worker.mailbox import Mailbox, open_pair
 from asgi_arbiter.worker.mold import MoldSpec
+from asgi_arbiter.worker.nursery import why_refused
 from asgi_arbiter.worker.process import WorkerSpec
 
 from . import actions as act
@@ -99,7 +100,7 @@ class Births:
         try:
             ours, theirs = open_pair()
         except OSError as error:
-            return ev.SpawnFailed(order.generation, error.strerror or str(error), order.slot)
+            return ev.SpawnFailed(order.generation, why_refused(error), order.slot)
         with theirs:
             message = {"kind": "fork", "slot": order.slot, "number": order.number}
             if child is None or not child.mailbox.send_with(message, [theirs.fileno()]):
@@ -114,7 +115,7 @@ class Births:
         try:
             pid, mailbox = upgrade.start(self._pid)
         except OSError as error:
-            return ev.SuccessorRefused(error.strerror or str(error))
+            return ev.SuccessorRefused(why_refused(error))
         self._senses.adopt(pid, Child(-1, mailbox, from_successor))
         return ev.SuccessorStarted(pid)
 
@@ -124,13 +125,13 @@ class Births:
         try:
             ours, theirs = open_pair()
         except OSError as error:
-            return ev.SpawnFailed(order.generation, error.strerror or str(error))
+            return ev.SpawnFailed(order.generation, why_refused(error))
         spec = self._spec(order, theirs, ours)
         try:
             pid = forks.fork(lambda: live(spec))
         except OSError as error:
             ours.close()
-            return ev.SpawnFailed(order.generation, error.strerror or str(error))
+            return ev.SpawnFailed(order.generation, why_refused(error))
         finally:
             theirs.close()
         return pid, Mailbox(ours, takes_descriptors=True)

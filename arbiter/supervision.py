@@ -81,9 +81,10 @@ def _spawn_failed(fleet: Fleet, event: SpawnFailed, now: float) -> None:
     fleet.fork_hold_until = now + wait
     text = f"cannot fork a worker: {event.error}; trying again in {remarks.duration(wait)}"
     fleet.say(Say("fork_failed", text, logging.ERROR))
-    generation = fleet.generations[event.generation]
-    if generation.state is GenerationState.CANDIDATE:
-        reloading.reject(fleet, generation, f"cannot fork a worker: {event.error}", now)
+    candidate = fleet.candidate()
+    if candidate is not None and candidate.state is GenerationState.CANDIDATE and not fleet.living(candidate):
+        # Also when it was not the candidate's: there would be no process for its canary either.
+        reloading.reject(fleet, candidate, f"cannot fork a worker: {event.error}", now)
     elif fleet.phase is Phase.STARTING and not fleet.handles and fleet.fork_failures >= BOOT_TRIES:
         _give_up(fleet, ExitCode.BOOT, f"cannot fork a worker: {event.error}", now)
 

@@ -22,6 +22,8 @@ log = logging.getLogger("asgi_arbiter.worker")
 
 _ENDING = 5.0
 """Seconds that left-over tasks, generators and threads get, each."""
+_THREADS = "asyncio"
+"""What the names of these threads begin with, as with asyncio's own."""
 
 Result = TypeVar("Result")
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -75,7 +77,7 @@ def run(main: Callable[[], Coroutine[Any, Any, Result]], name: str) -> Result:
     """Make the loop, run ``main()`` to its end, end what is left, close the loop."""
     loop = factory(name)()
     # Our own, since ``loop.shutdown_default_executor`` has no usable time limit in Python 3.11.
-    executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+    executor = ThreadPoolExecutor(thread_name_prefix=_THREADS)
     try:
         asyncio.set_event_loop(loop)
         loop.set_default_executor(executor)
@@ -104,11 +106,12 @@ async def _end_all(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor
 
 
 async def _end_executor(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> None:
-    """Wait for the threads of ``asyncio.to_thread``, from another thread, so that the wait can have an end."""
-    waiter = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True}, daemon=True)
-    waiter.start()
+    """Wait for the threads of ``asyncio.to_thread``, but not for ever, and without a thread of our own: there may be no
+    room for one."""
+    executor.shutdown(wait=False, cancel_futures=True)
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(_THREADS)]
     deadline = loop.time() + _ENDING
-    while waiter.is_alive():
+    while any(thread.is_alive() for thread in threads):
         if loop.time() >= deadline:
             log.warning(
                 "threads of the default executor did not end within %g s", _ENDING, extra={"event": "threads_stuck"}

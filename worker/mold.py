@@ -31,7 +31,7 @@ from . import process
 from .hooks import Hooks
 from .lifetime import live_through
 from .mailbox import Mailbox
-from .nursery import Death, Nursery
+from .nursery import Death, Nursery, why_refused
 from .orders import Orders
 from .preparation import Prepared, give_up_rights, settle_in
 from .process import WorkerSpec
@@ -157,7 +157,7 @@ class _Mold:
         try:
             self._nursery.add(self._breeding.fork(lambda: process.run(spec)))
         except OSError as error:
-            Mailbox(end).send({"kind": "unborn", "reason": error.strerror or str(error)})
+            Mailbox(end).send({"kind": "unborn", "reason": why_refused(error)})
 
     def farewell(self) -> None:
         """Stay until the last worker of one's own is gone, or nobody wants to hear of it any more."""

@@ -6,6 +6,7 @@ nothing to know, and an empty nursery costs nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -17,10 +18,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .mailbox import Mailbox
 
-__all__ = ["Death", "Nursery"]
+__all__ = ["Death", "Nursery", "why_refused"]
 
 Death = tuple[int, int | None, int]
 """Pid, status as ``waitpid`` gives it (``None``: nobody could ask), peak memory in the kernel's unit."""
+
+
+_HINTS = {
+    errno.EAGAIN: "too many processes: ulimit -u, TasksMax= of the unit, or the container's limit of pids",
+    errno.EMFILE: "ulimit -n, LimitNOFILE= of the unit",
+}
+
+
+def why_refused(error: OSError) -> str:
+    """Why no process could be made, and which limit to look at."""
+    reason = error.strerror or str(error)
+    hint = _HINTS.get(error.errno or 0)
+    return f"{reason} ({hint})" if hint else reason
 
 
 class Nursery:

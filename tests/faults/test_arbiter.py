@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -121,6 +121,44 @@ def test_an_arbiter_that_cannot_make_workers_tries_again(serve: Serve) -> None:
     server.wait_event("fork_failed", count=2)
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
     server.wait_workers(2, without=[first])
+
+
+LONELY = 64_321
+"""A user whom nobody else is, so that its processes can be counted."""
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[list[str]]:
+    """The words before a command that run it as a user without rights."""
+    words = ["setpriv", f"--reuid={LONELY}", f"--regid={LONELY}", "--clear-groups"]
+    if not shutil.which("prlimit") or not shutil.which("setpriv") or os.geteuid() != 0:
+        pytest.skip("needs root, setpriv and prlimit: the limit of processes does not bind root")
+    tried = subprocess.run([*words, sys.executable, "-c", "import asgi_arbiter"], capture_output=True, check=False)
+    if tried.returncode != 0:
+        pytest.skip("a user without rights may not read this interpreter")
+    yield words
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_a_fork_that_the_kernel_refuses_is_tried_again_and_costs_nobody_else(
+    serve: Serve, as_nobody: list[str], preload: bool
+) -> None:
+    processes = 6 if preload else 4  # arbiter, two workers, the sleeper; the mold and what it forks in between
+    arguments = ("troubled:app", "-w", "2", *JSON, *(["--preload"] if preload else []))
+    with subprocess.Popen([*as_nobody, "sleep", "600"]) as sleeper:
+        try:
+            server = serve(*arguments, cwd=APPS, command=["prlimit", f"--nproc={processes}", *as_nobody, *COMMAND])
+            server.signal(signal.SIGTTIN)
+            assert "TasksMax=" in server.wait_event("fork_failed")["message"]
+            server.signal(signal.SIGHUP)
+            assert "temporarily unavailable" in server.wait_event("reload_rejected")["message"]
+            assert server.get().status_code == 200
+        finally:
+            sleeper.kill()
+    server.wait_event("worker_ready", count=3)
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+    assert not server.events("worker_failed")
 
 
 def test_what_waits_in_the_accept_queue_at_term_is_answered(serve: Serve) -> None:

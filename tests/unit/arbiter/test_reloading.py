@@ -122,6 +122,15 @@ def test_settings_that_cannot_be_read_change_nothing() -> None:
     assert "asgi-arbiter.toml" in story.said("reload_rejected")[0].text
 
 
+def test_without_room_for_another_process_a_reload_is_rejected_whoever_it_was_for() -> None:
+    story = Story.serving(workers=2)
+    story.see(ev.ChildExited(story.pids()[0], signal=9)).signal(Order.RELOAD)
+    for action in (act.LoadConfig(), act.OpenListeners(2, story.fleet.current().config)):
+        story.see(story.answer(action))
+    story.see(ev.SpawnFailed(1, "Resource temporarily unavailable"))
+    assert "temporarily unavailable" in story.fleet.last_failure and story.fleet.phase is Phase.RUNNING
+
+
 def test_an_address_that_cannot_be_opened_rejects_before_any_fork() -> None:
     story = Story.serving(workers=2).signal(Order.RELOAD)
     story.see(story.answer(act.LoadConfig()))

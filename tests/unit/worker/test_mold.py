@@ -17,7 +17,7 @@ from asgi_arbiter.config.settings import Config
 from asgi_arbiter.worker import mold as module
 from asgi_arbiter.worker.mailbox import Mailbox, open_pair
 from asgi_arbiter.worker.mold import Breeding, MoldSpec, strangers
-from asgi_arbiter.worker.nursery import Death
+from asgi_arbiter.worker.nursery import Death, why_refused
 from asgi_arbiter.worker.orders import Dismissed, Orders
 from asgi_arbiter.worker.preparation import Prepared
 from asgi_arbiter.worker.process import WorkerSpec
@@ -113,7 +113,7 @@ def test_a_fork_that_is_refused_is_told_on_the_mailbox_of_the_worker_that_is_not
     mailbox = rig.order(3, 1)
     rig.arbiter.send({"kind": "leave"})
     rig.mold._obey(PREPARED)
-    assert mailbox.receive() == [{"kind": "unborn", "reason": "Resource temporarily unavailable"}]
+    assert mailbox.receive() == [{"kind": "unborn", "reason": why_refused(rig.refusal)}]
     mailbox.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from signal import Signals
 import pytest
 
 from asgi_arbiter.worker.mailbox import Mailbox, open_pair
-from asgi_arbiter.worker.nursery import Death, Nursery
+from asgi_arbiter.worker.nursery import Death, Nursery, why_refused
 
 
 class Ward:
@@ -46,6 +47,18 @@ def test_where_workers_are_the_arbiters_there_is_nothing_to_know() -> None:
     nursery.open()
     nursery.add(0)
     assert nursery.children == set() and nursery.deaths() == [] and nursery.descriptors() == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.EAGAIN, "Resource temporarily unavailable (too many"),
+        (errno.EMFILE, "open files (ulimit -n"),
+        (1, "gone"),
+    ],
+)
+def test_a_refusal_names_the_limit_to_look_at(number: int, text: str) -> None:
+    assert text in why_refused(OSError(number, os.strerror(number) if number > 1 else "gone"))
 
 
 def test_a_child_is_known_until_it_has_ended(nursery: Nursery, ward: Ward) -> None:
