@@ -13,7 +13,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def test_a_broken_pair_rejects_the_reload_and_the_old_one_serves_on(
     serve: Serve, pki: Pki, breaks: Callable[[Pki], str], how: tuple[str, ...]
 ) -> None:
     server = serve("plain:app", *ANY_PORT, "-w", "2", *how, *pki.files, *JSON, *QUICK)
-    before, workers = pki.served(server), set(map(int, pids(server, pki)))
+    before, workers = pki.served(server), set(both(server, pki))
     complaint = breaks(pki)
     with Load(server.port, tls=pki.context()) as load:
         server.signal(signal.SIGHUP)
@@ -155,12 +155,24 @@ def test_a_broken_pair_rejects_the_reload_and_the_old_one_serves_on(
     # A worker that dies now is replaced, by one that serves what its generation was started with.
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
-    eventually(lambda: len(fresh := set(map(int, pids(server, pki))) - workers) == 2 and fresh, "two new workers")
+    both(server, pki, without=workers)
     assert pki.served(server) == before
     expected = pki.install()
     server.signal(signal.SIGHUP)
     server.wait_event("reload_promoted")
     eventually(lambda: pki.served(server) == expected, "the new certificate")
+
+
+def both(server: ServerProcess, pki: Pki, *, without: Collection[int] = ()) -> list[int]:
+    """Two workers that answer, none of them in ``without``."""
+    found: set[int] = set()
+
+    def are_found() -> bool:
+        found.update(map(int, pids(server, pki)))
+        return len(found.difference(without)) == 2
+
+    eventually(are_found, "both workers answer")
+    return list(found.difference(without))
 
 
 def pids(server: ServerProcess, pki: Pki) -> set[bytes]:
@@ -327,6 +339,7 @@ def test_a_hostile_name_is_one_of_many_and_leaves_no_trace_in_the_log(serve: Ser
         b"*.*.*.*.*.*.",
         b"%s%n\r\n\x1b[31m.",
     ]
+    server.wait_log("ready: 1 worker")
     before = server.err
     for name in hostile:
         with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as sock:
@@ -504,6 +517,7 @@ def test_a_session_is_resumed_by_any_worker(
 @ENGINES
 def test_plain_http_is_told_to_speak_tls(serve: Serve, pki: Pki, loop: str) -> None:
     server = serve("plain:app", *ANY_PORT, *pki.files, "--loop", loop)
+    server.wait_log("ready: 1 worker")
     before = server.log
     answer = httpx.post(f"http://127.0.0.1:{server.port}/", content=b"x" * 200_000, trust_env=False, timeout=PATIENCE)
     assert (answer.status_code, answer.text) == (400, "This port speaks TLS: ask with https.\n")
@@ -554,7 +568,7 @@ def test_slow_clients_get_all_of_a_large_response(project: Callable[..., Path], 
     """They take much longer than the deadlines that would cut them off, were these about the whole and not about progress.
     Both loops, with and without ``Connection: close``, at the same time, since it takes a while."""
     folder = project(big=BIG)
-    flags = ("--lifespan", "off", "--write-timeout", "2", "--keep-alive", "1")
+    flags = ("--lifespan", "off", "--write-timeout", "6", "--keep-alive", "1")
     size, seconds = 20_000_000, 9.0
     with ThreadPoolExecutor() as pool, contextlib.ExitStack() as stack:
         results = {}
