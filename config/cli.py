@@ -85,6 +85,15 @@ class _Command(click.Command):
         self.params = [*_parameters(None if ctx.resilient_parsing else _mentioned(args)), *self.actions]
         return super().parse_args(ctx, args)
 
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Click's parser. It looks for ``-w`` among the long flags first and, not finding it, loads ``difflib`` for a
+        suggestion that nobody will see; so the short flags stand among the long ones too, if click is as we know it."""
+        parser = super().make_parser(ctx)
+        long, short = getattr(parser, "_long_opt", None), getattr(parser, "_short_opt", None)
+        if isinstance(long, dict) and isinstance(short, dict):
+            long.update(short)
+        return parser
+
     def get_help(self, ctx: click.Context) -> str:
         """The help text, which names every option."""
         self.params = [*_parameters(), *self.actions]
