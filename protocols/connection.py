@@ -87,7 +87,7 @@ class HttpConnection(EndingReader):
         """The client sends no more. A request that is complete still gets its answer (RFC 9112 section 9.6); its
         application is told, since most clients that send an end of file are gone."""
         cycle = self.cycle
-        waiting = self._reading is ANSWER or (self._reading is HEAD and self._held.find(b"\r\n\r\n") >= 0)
+        waiting = self._reading is ANSWER or (self._reading is HEAD and self._has_whole_head())
         if not waiting or self._scheme == "https":
             return False
         self.half_closed = True
@@ -261,8 +261,14 @@ class HttpConnection(EndingReader):
             self._deadline = self.context.tick + LINGER_TICKS
 
     def _resumed(self) -> None:
-        if self.half_closed and self._reading is HEAD:
-            self._finish(linger=False)
+        if self.half_closed:
+            if self._reading is HEAD and not self._has_whole_head():
+                self._finish(linger=False)
+            elif self._reading is BODY:
+                self.transport.close()  # the rest of it will never come
+
+    def _has_whole_head(self) -> bool:
+        return self._held.find(b"\r\n\r\n") >= 0
 
     def _next(self) -> None:
         self.cycle = None
@@ -274,8 +280,8 @@ class HttpConnection(EndingReader):
         else:
             if self._paused:
                 self._unpause()
-            if self.half_closed:
-                self._finish(linger=False)
+            if self.half_closed:  # there may be more in what is being read
+                self.context.loop.call_soon(self._resumed)
 
     def body_wanted(self, cycle: RequestCycle) -> None:
         """The application waits for the body: now is the time for ``100 Continue`` (RFC 9110 section 10.1.1)."""
@@ -323,15 +329,16 @@ class HttpConnection(EndingReader):
         context = self.context
         is_head = head.startswith(b"HEAD ")
         if cycle is not None:
-            # A body turned out to be malformed while the application has it.
+            # A body turned out to be malformed while the application has it, or after the answer.
+            if cycle.is_over:
+                self._finish(linger=True)
+                return
             began = cycle.phase is not WAITING and cycle.phase is not STARTED
-            self.cycle = None
             cycle.disconnect()
             if began:
-                if context.access_log is not None:
-                    self._log(cycle)
-                self.transport.abort()
+                self.cut(cycle)
                 return
+            self.cycle = None
             is_head = cycle.line.is_head
         server_line = self.policy.server_line
         self.write(refusal_bytes(refusal.status, refusal.reason, context.date_header, server_line, body=not is_head))

@@ -108,9 +108,10 @@ class RequestCycle(FramedResponse):
                     return {"type": "http.request", "body": b"", "more_body": False}
                 if not body.size and not body.complete:
                     await self._more_body(body)
-                if self.phase in _LIVE and (body.size or body.complete):
-                    return self._deliver(body)
-                return {"type": "http.disconnect"}
+                if self._undelivered:  # else somebody else was given the rest meanwhile
+                    if self.phase in _LIVE and (body.size or body.complete):
+                        return self._deliver(body)
+                    return {"type": "http.disconnect"}
             while self.phase in _LIVE and not self._link.half_closed:
                 await self._wait()
         return {"type": "http.disconnect"}

@@ -443,3 +443,31 @@ def test_a_bad_value_is_refused_every_time() -> None:
 
     answers = talk("h11", app, request(), request()).answers()
     assert [answer.status for answer in answers] == [500, 500]
+
+
+def test_receive_asked_by_several_gives_each_piece_to_one_of_them(parser: str) -> None:
+    """And the end of the body once: then there is only the disconnect to wait for."""
+    got: list[Any] = []
+
+    async def story() -> None:
+        gate = asyncio.Event()
+
+        async def answer(send: Any) -> None:
+            await gate.wait()
+            await hello(None, None, send)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def one() -> None:
+                message = await receive()
+                got.append((message["type"], message.get("body")))
+
+            await asyncio.gather(one(), one(), one(), answer(send))
+
+        client = Client(app, parser)
+        await client.say(request("/", "POST", "Content-Length: 6"), b"abc", b"def")
+        assert got == [("http.request", b"abc"), ("http.request", b"def")]
+        gate.set()
+        await client.quiet()
+        assert got[2:] == [("http.disconnect", None)]
+
+    run(story())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from typing import Any
 
 import pytest
 
+from asgi_arbiter.protocols.errors import Refusal
 from tests.http_support import PARSERS, Client, body, echo, hello, request, run, start
 
 
@@ -76,8 +78,6 @@ def test_a_client_that_nobody_listens_to_owes_nothing(parser: str) -> None:
         await hello(scope, receive, send)
 
     async def story() -> list[int]:
-        import asyncio
-
         nonlocal client_may_answer
         client_may_answer = asyncio.Event()
         client = Client(app, parser, body_timeout=10, body_min_rate=100)
@@ -115,12 +115,14 @@ class Socket:
 
     family = socket.AF_INET
     acknowledged = 0
+    resets = False
 
     def getsockopt(self, level: int, name: int, size: int) -> bytes:
         return bytes(size - 8) + self.acknowledged.to_bytes(8, sys.byteorder)
 
     def setsockopt(self, level: int, name: int, value: bytes) -> None:
         assert name == socket.SO_LINGER
+        self.resets = True
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
@@ -193,5 +195,82 @@ def test_a_response_that_a_malformed_body_cuts_off_is_logged(parser: str) -> Non
         await client.say(CODED, b"1\r\nx\r\n", b"nonsense\r\n")
         assert client.transport.aborted
         assert [(record.status, record.bytes_sent) for record in records] == [(200, 5)]
+
+    run(story())
+
+
+# Clients that send an end of file
+
+
+def after_end_of_file(parser: str, *pieces: bytes) -> Client:
+    """What is left of a connection whose client half-closed while its first request waited."""
+    gate: Any = None
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/wait":
+            await gate.wait()
+        await (echo if scope["method"] == "POST" else hello)(scope, receive, send)
+
+    async def story() -> Client:
+        nonlocal gate
+        gate = asyncio.Event()
+        client = Client(app, parser)
+        await client.say(request("/wait"), *pieces)
+        await client.half_close()
+        gate.set()
+        for _ in range(10):
+            await client.quiet()
+        return client
+
+    client = run(story())
+    assert client.transport.lost, "nothing more can come"
+    return client  # type: ignore[no-any-return]
+
+
+def test_every_request_that_came_whole_before_the_end_is_answered(parser: str) -> None:
+    post = request("/", "POST", body=b"abc")
+    client = after_end_of_file(parser, request() * 50 + post)
+    assert [answer.body for answer in client.answers()] == [b"hello"] * 51 + [b"abc"]
+
+
+@pytest.mark.parametrize("rest", [b"GET / HT", request("/", "POST", "Content-Length: 9") + b"abc", CODED + b"1\r\n"])
+def test_what_can_never_be_whole_is_not_waited_for(parser: str, rest: bytes) -> None:
+    client = after_end_of_file(parser, request() + rest)
+    assert [answer.body for answer in client.answers()] == [b"hello"] * 2
+
+
+# Bodies that turn out to be wrong
+
+
+def test_a_malformed_body_after_its_answer_ends_the_connection_gently(parser: str) -> None:
+    async def story() -> None:
+        records: list[Any] = []
+        client = Client(hello, parser, access_log=records.append)
+        await client.say(CODED, b"nonsense\r\n")
+        assert [answer.status for answer in client.answers()] == [200]
+        assert client.transport.has_sent_eof
+        assert not client.transport.aborted
+        assert len(records) == 1
+
+    run(story())
+
+
+def test_a_malformed_body_resets_a_response_that_would_end_with_the_connection() -> None:
+    """HTTP/1.0: an orderly end would make half an answer look whole."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        await send(body(b"begun", True))
+        await receive()
+        await receive()
+
+    async def story() -> None:
+        sock = Socket()
+        client = Client(app, extra={"socket": sock})
+        data = request("/", "POST", "Content-Length: 5", version="HTTP/1.0")
+        await client.say(data)
+        client.connection._refuse(Refusal(400))
+        assert sock.resets
+        assert client.transport.aborted
 
     run(story())
