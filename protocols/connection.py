@@ -11,6 +11,7 @@ import asyncio
 import time
 from asyncio import CancelledError
 from contextvars import Context
+from functools import lru_cache
 from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -416,9 +417,10 @@ def _address(name: Any) -> tuple[str, int] | None:
     return None
 
 
+@lru_cache(64)
 def _server_address(name: Any) -> tuple[str, int | None] | None:
-    """``sockname`` as ASGI's ``server``: a Unix socket is its path and None."""
-    if isinstance(name, tuple | list) and len(name) >= 2:
+    """``sockname`` as ASGI's ``server``: a Unix socket is its path and None. Kept once for all connections to it."""
+    if isinstance(name, tuple) and len(name) >= 2:
         return str(name[0]), int(name[1])
     if isinstance(name, bytes):
         name = name.decode("utf-8", "surrogateescape")
