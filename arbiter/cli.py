@@ -25,6 +25,8 @@ __all__ = ["main", "run", "version_text"]
 
 _COMPANIONS = ("uvloop", "httptools", "h11", "websockets")
 """What ``--version`` names beside us: what parses and what loops."""
+_RARE_COMPANIONS = ("gunicorn_h1c",)
+"""What it names where it is installed and does not miss elsewhere."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -141,10 +143,11 @@ def version_text() -> str:
     from asgi_arbiter import __version__
 
     companions = []
-    for name in _COMPANIONS:
+    for name in (*_COMPANIONS, *_RARE_COMPANIONS):
         try:
             companions.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            companions.append(f"no {name}")
+            if name in _COMPANIONS:
+                companions.append(f"no {name}")
     implementation, python, system = platform.python_implementation(), platform.python_version(), platform.system()
     return f"Running asgi-arbiter {__version__} with {implementation} {python} on {system}\n{', '.join(companions)}"

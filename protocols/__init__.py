@@ -24,7 +24,8 @@ __all__ = ["resolve_http", "resolve_websocket"]
 def resolve_http(name: str) -> Callable[[ConnectionContext], asyncio.Protocol]:
     """What makes the protocol of each accepted connection, for a value of ``--http``.
 
-    Raises ``AppImportError`` for a ``module:Class`` that cannot be imported, ``MissingExtra`` without httptools."""
+    Raises ``AppImportError`` for a ``module:Class`` that cannot be imported, ``MissingExtra`` for a parser that is not
+    installed."""
     if ":" in name:
         found: Callable[[ConnectionContext], asyncio.Protocol] = _import(name)
         return found
@@ -34,17 +35,26 @@ def resolve_http(name: str) -> Callable[[ConnectionContext], asyncio.Protocol]:
 
 
 def _parser_type(name: str) -> type[HeadParser]:
-    if name in ("auto", "httptools"):
-        try:
-            from .httptools_parser import HttptoolsParser
-        except ImportError as error:
-            if name == "httptools":
-                raise MissingExtra("--http httptools needs the package httptools: pip install httptools") from error
-        else:
-            return HttptoolsParser
-    from .h11_parser import H11Parser
+    if name == "auto":
+        for candidate in _PARSERS:
+            try:
+                return _parser_type(candidate)
+            except MissingExtra:
+                pass
+    module, kind, package, install = _PARSERS[name]
+    try:
+        found: type[HeadParser] = getattr(import_module(f"{__name__}.{module}"), kind)
+    except ImportError as error:
+        raise MissingExtra(f"--http {name} needs the package {package}: pip install {install}") from error
+    return found
 
-    return H11Parser
+
+_PARSERS = {
+    "h1c": ("h1c_parser", "H1CParser", "gunicorn_h1c", "'asgi-arbiter[h1c]'"),
+    "httptools": ("httptools_parser", "HttptoolsParser", "httptools", "httptools"),
+    "h11": ("h11_parser", "H11Parser", "h11", "h11"),
+}
+"""The head parsers in the order in which ``auto`` tries them: module, class, package, what to install."""
 
 
 def resolve_websocket(name: str) -> Callable[[ConnectionContext, Upgrade], asyncio.Protocol] | None:

@@ -97,6 +97,8 @@ class FieldCollector:
         self.fields.append((lower, value.rstrip()))
 
     def _look_at(self, name: bytes, value: bytes) -> bytes:
+        if not name:  # picohttpparser's mark of a folded line
+            raise Refusal(400, "A header field is malformed.")
         lower = name.lower()
         if lower == b"host" and self.host is None:
             self.host = value.rstrip()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from asgi_arbiter.config import Config
 from asgi_arbiter.protocols import resolve_http
 from asgi_arbiter.protocols.base import ConnectionContext
 
-PARSERS = ("httptools", "h11")
+PARSERS = ("httptools", "h11", *(["h1c"] if find_spec("gunicorn_h1c") else []))
+"""The parsers that are installed."""
 DATE = b"date: Sun, 22 Nov 2026 07:00:00 GMT\r\n"
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]

@@ -1,8 +1,8 @@
 """The differential fuzz test for as long as one likes: ``python -m tests.conformance.fuzz --seconds 300 [--seed N]``.
 
 Made for speed and for length where hypothesis is made for small examples: requests are put together from likely parts and
-cases of the corpus, damaged in a few places, and cut at random. Three things must agree, byte for byte: both parsers on
-the whole, the first parser on the pieces, and each parser with the grammar. Every disagreement is printed with the bytes
+cases of the corpus, damaged in a few places, and cut at random. Three things must agree, byte for byte: all parsers on
+the whole, one of them on the pieces, and each parser with the grammar. Every disagreement is printed with the bytes
 that show it; the exit code is 1 if there was one.
 """
 
@@ -16,11 +16,10 @@ import time
 from collections import Counter
 
 from asgi_arbiter.protocols.errors import Refusal
-from asgi_arbiter.protocols.h11_parser import H11Parser
-from asgi_arbiter.protocols.httptools_parser import HttptoolsParser
 from asgi_arbiter.protocols.request_line import parse_request_line
 from tests.conformance.test_http1_corpus import Outcome
-from tests.conformance.test_http1_differential import SMALL, Grammar, cut, fields_of
+from tests.conformance.test_http1_differential import PARSER_TYPES, SMALL, Grammar, cut, fields_of
+from tests.http_support import PARSERS
 
 ODD = [bytes([byte]) for byte in range(256)] + [
     b"\r\n",
@@ -89,13 +88,15 @@ def stream(chance: random.Random) -> bytes:
 def disagreements(data: bytes, chance: random.Random, verdicts: Counter[int]) -> list[str]:
     """What does not agree about these bytes."""
     found = []
-    one, other = Outcome("httptools", [data]), Outcome("h11", [data])
+    one = Outcome(PARSERS[0], [data])
     statuses = [answer.status for answer in one.answers if answer.status >= 200]
     verdicts.update(statuses or [0])
-    if (one.heard, one.scopes, one.bodies) != (other.heard, other.scopes, other.bodies):
-        found.append(f"the parsers: {one.heard!r} and {other.heard!r}")
+    for parser in PARSERS[1:]:
+        other = Outcome(parser, [data])
+        if (one.heard, one.scopes, one.bodies) != (other.heard, other.scopes, other.bodies):
+            found.append(f"{PARSERS[0]} and {parser}: {one.heard!r} and {other.heard!r}")
     places = [chance.randrange(len(data) + 1) for _ in range(chance.randrange(6))]
-    pieces = Outcome(chance.choice(("httptools", "h11")), cut(data, places))
+    pieces = Outcome(chance.choice(PARSERS), cut(data, places))
     cut_statuses = [answer.status for answer in pieces.answers if answer.status >= 200]
     if (cut_statuses, pieces.bodies) != (statuses, one.bodies):
         found.append(f"the pieces {sorted(places)}: {statuses} and {cut_statuses}")
@@ -103,8 +104,9 @@ def disagreements(data: bytes, chance: random.Random, verdicts: Counter[int]) ->
     if end >= 0 and begins_well(data):
         block = data[: end + 4]
         grammar = fields_of(Grammar, block)
-        if fields_of(HttptoolsParser, block) != grammar or fields_of(H11Parser, block) not in (grammar, None):
-            found.append("the grammar")
+        for name, parser_type in PARSER_TYPES.items():
+            if fields_of(parser_type, block) not in ((grammar, None) if name == "h11" else (grammar,)):
+                found.append(f"{name} and the grammar")
     return found
 
 

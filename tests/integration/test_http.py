@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.http_support import PARSERS
+
 from .server_process import ServerProcess, eventually
 from .wire import Wire
 
 pytestmark = pytest.mark.process
 
 Serve = Callable[..., ServerProcess]
-PARSERS = ("httptools", "h11")
-ENGINES = [(http, loop) for http in PARSERS for loop in ("uvloop", "asyncio")]
+ENGINES = [(http, loop) for http in PARSERS for loop in ("uvloop", "asyncio") if http != "h1c" or loop == "uvloop"]
 ANY_PORT = ("--bind", "127.0.0.1:0")
 
 

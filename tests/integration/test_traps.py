@@ -8,12 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.http_support import PARSERS
+
 from .server_process import ServerProcess
 from .wire import Wire
 
 pytestmark = pytest.mark.process
 
-ENGINES = [("httptools", "uvloop"), ("h11", "asyncio")]
+LOOPS = {"httptools": "uvloop", "h11": "asyncio", "h1c": "uvloop"}
+ENGINES = [(http, LOOPS[http]) for http in PARSERS]
 
 
 @pytest.fixture(scope="module", params=ENGINES, ids="-".join)

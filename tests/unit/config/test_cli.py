@@ -48,7 +48,7 @@ UVICORN = [
     ("--reload-delay 0.5", {"reload_delay": 0.5}),
     ("--workers 4", {"workers": 4}),
     *((f"--loop {word}", {"loop": word}) for word in ("auto", "asyncio", "uvloop")),
-    *((f"--http {word}", {"http": word}) for word in ("auto", "h11", "httptools")),
+    *((f"--http {word}", {"http": word}) for word in ("auto", "h11", "h1c", "httptools")),
     *((f"--ws {word}", {"ws": word}) for word in ("auto", "none", "websockets", "wsproto")),
     ("--ws websockets-sansio", {"ws": "websockets"}),
     ("--ws-max-size 1000", {"ws_max_size": 1000}),
