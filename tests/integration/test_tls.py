@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import json
 import os
 import shutil
 import signal
@@ -315,6 +316,20 @@ def test_each_name_gets_its_certificate(serve: Serve, pki: Pki, names: Path, loo
     chain = names / "one.example" / "fullchain.pem"
     assert reason == f"ssl_sni_dir: the key in {key} does not belong to the certificate in {chain}"
     assert pki.served(server, "one.example") == renewed
+
+
+@ENGINES
+def test_the_application_sees_the_certificate_that_was_chosen(serve: Serve, pki: Pki, names: Path, loop: str) -> None:
+    expected = {"one.example": add_name(pki, names, "one.example", "pem"), "localhost": pki.install()}
+    server = serve("extended:app", *ANY_PORT, "--loop", loop, *pki.files, "--ssl-sni-dir", str(names))
+    for number in (1, 2):
+        for name, serial_number in expected.items():
+            with Wire(pki.connect(server, name)) as wire:
+                pem = json.loads(wire.get("/offers").body)[0]["tls"]["server_cert"]
+            assert x509.load_pem_x509_certificate(pem.encode()).serial_number == serial_number
+        if number == 1:  # what lies on the disk by now is of no interest
+            pki.install()
+            add_name(pki, names, "one.example", "pem")
 
 
 def test_without_a_default_other_names_are_refused(serve: Serve, pki: Pki, names: Path) -> None:
