@@ -115,6 +115,8 @@ class Options(TypedDict, total=False):
     ws_ping_interval: Seconds | None
     ws_ping_timeout: Seconds | None
     ws_per_message_deflate: bool | None
+    ws_deflate_window_bits: int | None
+    ws_deflate_context_takeover: bool | None
     # TLS
     keyfile: Path | None
     certfile: Path | None
@@ -123,6 +125,9 @@ class Options(TypedDict, total=False):
     cert_reqs: int | None
     ssl_version: int | None
     ciphers: str | None
+    ssl_min_version: str | None
+    ssl_sni_dir: Path | None
+    ssl_crl: Path | None
     handshake_timeout: Seconds | None
     # Logging
     log_level: str | int | None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-
-    from asgi_arbiter.protocols.base import Connection, ConnectionContext
 
     from .public_config import Config
 
@@ -18,27 +16,29 @@ __all__ = ["ServerState"]
 class ServerState:
     """The state of one server; empty before it has started. ``Server.snapshot`` has more, in one piece."""
 
-    def __init__(self, config: Config, context: Callable[[], ConnectionContext | None]) -> None:
+    def __init__(self, config: Config, context: Callable[[], Any]) -> None:
         self._config = config
-        self._context = context
+        self._context = context  # gives the worker's ConnectionContext, or None
 
     @property
     def total_requests(self) -> int:
         """Requests and WebSockets begun since the start."""
         context = self._context()
-        return context.completed + context.in_flight if context is not None else 0
+        return int(context.completed + context.in_flight) if context is not None else 0
 
     @property
-    def connections(self) -> Set[Connection]:
+    def connections(self) -> Set[Any]:
         """The open connections, idle ones too. The set is the server's own and changes."""
         context = self._context()
-        return context.connections if context is not None else set()
+        found: Set[Any] = context.connections if context is not None else set()
+        return found
 
     @property
     def tasks(self) -> Set[asyncio.Task[object]]:
         """The tasks in which the application waits for something, one for each request or WebSocket."""
         context = self._context()
-        return context.tasks if context is not None else set()
+        found: Set[asyncio.Task[object]] = context.tasks if context is not None else set()
+        return found
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:

@@ -176,7 +176,7 @@ def _read_module(source: str) -> LogConfig:
     if not isinstance(content, Mapping):
         raise SourceUnreadable(f"log_config: {source} must be a dictionary, found {_kind(content)}")
     whole = {**_GUNICORN, **content}
-    return LogConfig("logconfig_dict", whole, _names_in(whole))
+    return LogConfig("the logconfig_dict", whole, _names_in(whole))
 
 
 def _read_file(path: str) -> LogConfig:
