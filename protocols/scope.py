@@ -47,13 +47,16 @@ def make_scope(
     }
 
 
+_EXTENSIONS: dict[str, Any] = {"websocket.http.response": {}}
+
+
 def websocket_scope(scope: dict[str, Any]) -> dict[str, Any]:
     """The ``websocket`` scope of an upgrade request, from its ``http`` scope (ASGI WebSocket specification 2.5)."""
     scope["type"] = "websocket"
     scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
     del scope["method"]
     tls = scope["extensions"].get("tls")
-    scope["extensions"] = {"websocket.http.response": {}}
+    scope["extensions"] = _EXTENSIONS.copy()
     if tls is not None:
         scope["extensions"]["tls"] = tls
     return scope

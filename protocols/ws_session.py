@@ -41,6 +41,7 @@ __all__ = ["Phase", "Session", "Wire", "leaving_code"]
 
 log = logging.getLogger("asgi_arbiter.worker")
 
+_NO_VARIABLES = contextvars.Context()
 QUEUED_BYTES = 1 << 20
 """The queue is full with this many bytes too, so that ``ws_max_queue`` messages of ``ws_max_size`` never lie there."""
 
@@ -99,8 +100,6 @@ class Session:
         "_denial",
         "_farewell",
         "_handed",
-        "_loop",
-        "_most",
         "_parting",
         "_queue",
         "_queued_bytes",
@@ -130,9 +129,7 @@ class Session:
         self.is_over = True
         """Whether the application is not running."""
         self._wire = wire
-        self._loop = context.loop
         self._wake_ups = _wake_ups_of(context.loop)
-        self._most = context.config.ws_max_queue or 1 << 62
         self._queue: list[Message] | tuple[()] = [{"type": "websocket.connect"}]
         self._queued_bytes = 0
         self._stalled = False
@@ -151,7 +148,7 @@ class Session:
         context = contextvars.Context() if self.context.config.reset_contextvars else None
         try:
             coroutine = self.context.app(self.scope, self.receive, self.send)
-            task = first_step.start(self._loop, coroutine, context)  # type: ignore[arg-type]
+            task = first_step.start(self.context.loop, coroutine, context)  # type: ignore[arg-type]
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the application's border
             self._conclude(error)
         else:
@@ -160,7 +157,7 @@ class Session:
             else:
                 self.task = task
                 self.context.tasks.add(task)
-                task.add_done_callback(self._ended)
+                task.add_done_callback(self._ended, context=_NO_VARIABLES)
 
     async def receive(self) -> Message:
         """The ASGI ``receive``. After ``websocket.disconnect`` it gives the same again."""
@@ -173,7 +170,7 @@ class Session:
             if self._waiter is not None:
                 await asyncio.wait((self._waiter,))  # another task of the application is in receive()
                 continue
-            waiter: asyncio.Future[None] = asyncio.Future(loop=self._loop)
+            waiter: asyncio.Future[None] = asyncio.Future(loop=self._wake_ups.loop)
             self._waiter = waiter
             try:
                 await waiter
@@ -193,7 +190,7 @@ class Session:
             self._queue = ()  # most connections have nothing to queue for most of their life
         if self._stalled:
             self._queued_bytes -= _size(message)
-            if len(queue) <= self._most // 2 and self._queued_bytes <= QUEUED_BYTES // 2:
+            if len(queue) <= self.context.config.ws_max_queue // 2 and self._queued_bytes <= QUEUED_BYTES // 2:
                 self._stalled = False
                 self._wire.has_room()
         elif self._queued_bytes:
@@ -277,7 +274,7 @@ class Session:
         else:
             self._queue = [message]
         self._queued_bytes += _size(message)
-        self._stalled = len(self._queue) >= self._most or self._queued_bytes >= QUEUED_BYTES
+        self._stalled = len(self._queue) >= self.context.config.ws_max_queue or self._queued_bytes >= QUEUED_BYTES
         return self._stalled
 
     def _gave_up(self, waiter: asyncio.Future[None]) -> None:
