@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["MOST_MOVING", "HeadMemory", "Judged"]
 
 MOST_MOVING: Final = 4
-"""Names whose values are set aside; looking for each takes time in every head."""
+"""Names whose values are set aside; looking for each takes time in every head. Where more of them move, the heads are
+those of many different clients, and what is left of them would not come again either."""
 
 # A part of RFC 9110's field-value: begins and ends with a visible character, with no tab or byte above ASCII in it.
 _is_simple_value = re.compile(rb"[!-~](?:[ -~]*[!-~])?").fullmatch
@@ -75,8 +76,8 @@ class HeadMemory:
                 spelt = re.search(rb"\r\n" + re.escape(name) + rb": ", newest, re.IGNORECASE)
                 if spelt is not None:
                     starts.append(spelt[0])
-        self._moving = tuple(starts[:MOST_MOVING])
-        self.find = self._find_without_moving if starts else self._known.get
+        self._moving = tuple(starts) if len(starts) <= MOST_MOVING else ()
+        self.find = self._find_without_moving if self._moving else self._known.get
 
     def _find_without_moving(self, section: bytes) -> Judged | None:
         cut = _cut(section, self._moving)

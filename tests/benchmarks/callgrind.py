@@ -26,7 +26,7 @@ from .cli import CACHE, chosen
 from .environment import Environment, EnvironmentFailed, prepare
 from .functions import annotate
 from .machine import choose_cores
-from .peers import OURS, PEERS, REFERENCE, Launch, Peer
+from .peers import OURS, PEERS, REFERENCE, Launch, Peer, arbiter
 from .server import Server, StartFailed, free_port
 from .websocket_load import HANDSHAKE, PAYLOAD, client_frame
 from .workloads import BROWSER_HEADERS
@@ -58,11 +58,12 @@ WORKLOADS = {
     "hello": (request_bytes("GET / HTTP/1.1"), HELLO),
     "headers": (request_bytes("GET / HTTP/1.1", BROWSER_HEADERS), HELLO),
     "distinct": (request_bytes("GET / HTTP/1.1", (*BROWSER_HEADERS, f"X-Request-Id: {NUMBER}")), HELLO),
+    "strange": (request_bytes("GET / HTTP/1.1", [f"{header} {NUMBER}" for header in BROWSER_HEADERS[:-1]]), HELLO),
     "post": (request_bytes("POST /echo HTTP/1.1", body=BODY), BODY),
     "websocket": (client_frame(PAYLOAD), PAYLOAD),
 }
-"""What is sent, and how the answer ends. No two requests of ``distinct`` are the same: nothing can be remembered. Those
-of ``websocket`` are messages."""
+"""What is sent, and how the answer ends. No two requests of ``distinct`` are the same, they differ in one header; those
+of ``strange`` in ten of eleven, so that nothing can be remembered. Those of ``websocket`` are messages."""
 
 OPENINGS = {"websocket": HANDSHAKE}
 """What is sent first on each connection of a workload, and answered with a head alone. These connections are opened
@@ -172,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--python", default=sys.executable, help="the interpreter to measure with")
     options.add_argument("--cache", type=Path, default=CACHE, help="where the environments are (default .benchmarks)")
     options.add_argument("--workloads", default=",".join(WORKLOADS), help="comma-separated (default: all)")
+    options.add_argument("--http", default="httptools", help="the parser that asgi-arbiter is started with")
     options.add_argument("--record", metavar="RELEASE", help="keep the figures in instructions.json under this name")
     options.add_argument("--check", action="store_true", help="fail where it is 5 %% above the last kept release")
     options.add_argument("--functions", action="store_true", help="show where they go, per Python function (3.12+)")
@@ -190,7 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        counts = {name: count(environment, PEERS[name], folder, workloads, functions=given.functions) for name in names}
+        peers = PEERS | {OURS: dataclasses.replace(PEERS[OURS], command=arbiter(given.http))}
+        counts = {name: count(environment, peers[name], folder, workloads, functions=given.functions) for name in names}
     for name, found in counts.items():
         print(f"{name:17} " + "  ".join(f"{workload} {number:,}" for workload, number in found.items()))
     kept: list[dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.exists() else []

@@ -55,7 +55,7 @@ def prepare(python: str, cache: Path, peers: Iterable[Peer]) -> Environment:
         _run([facts["executable"], "-m", "venv", "--without-pip", str(environment.home)])
     wanted = sorted({*COMMON, *(pin for peer in peers for pin in peer.requirements)})
     _install(environment, wanted)
-    if any(peer.name == OURS for peer in peers):
+    if any(peer.name.startswith(OURS) for peer in peers):
         _install_checkout(environment)
     return environment
 

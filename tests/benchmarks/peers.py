@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["COMMON", "OURS", "PEERS", "REFERENCE", "Launch", "Peer"]
+__all__ = ["COMMON", "OURS", "PEERS", "REFERENCE", "Launch", "Peer", "arbiter"]
 
 REFERENCE = "uvicorn"
 """The server that all ratios refer to."""
@@ -113,23 +113,36 @@ def _h2corn(launch: Launch) -> list[str]:
     return [*command, launch.app]
 
 
-def _arbiter(launch: Launch) -> list[str]:
-    command = ["-m", "asgi_arbiter", "-w", str(launch.workers), "--bind", f"127.0.0.1:{launch.port}"]
-    command += ["--no-access-log", "--log-level", "warning", "--loop", "uvloop"]
-    if launch.certificate:
-        command += ["--certfile", str(launch.certificate), "--keyfile", str(launch.certificate)]
-    if launch.idle:
-        command += ["--keep-alive", "120", "--backlog", "8192"]
-    if launch.preload:
-        command.append("--preload")
-    return [*command, launch.app]
+def arbiter(http: str) -> Callable[[Launch], list[str]]:
+    """Ours with one of its parsers: what else is installed beside it must not change what is measured."""
+
+    def command(launch: Launch) -> list[str]:
+        arguments = ["-m", "asgi_arbiter", "-w", str(launch.workers), "--bind", f"127.0.0.1:{launch.port}"]
+        arguments += ["--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", http]
+        if launch.certificate:
+            arguments += ["--certfile", str(launch.certificate), "--keyfile", str(launch.certificate)]
+        if launch.idle:
+            arguments += ["--keep-alive", "120", "--backlog", "8192"]
+        if launch.preload:
+            arguments.append("--preload")
+        return [*arguments, launch.app]
+
+    return command
 
 
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
         Peer("uvicorn", _uvicorn, ("uvicorn==0.54.0",), reloads=True),
-        Peer(OURS, _arbiter, preloads=True, reloads=True, note="built from this checkout"),
+        Peer(OURS, arbiter("httptools"), preloads=True, reloads=True, note="built from this checkout"),
+        Peer(
+            f"{OURS}-h1c",
+            arbiter("h1c"),
+            ("gunicorn_h1c==0.6.9",),
+            preloads=True,
+            reloads=True,
+            note="the same with the parser of the extra h1c",
+        ),
         Peer("granian", _granian, ("granian==2.8.7",), reloads=True),
         Peer(
             "gunicorn-asgi",

@@ -134,11 +134,15 @@ def test_a_name_that_moves_no_more_is_looked_for_no_more() -> None:
     assert memory._moving == (b"\r\nOther: ",)
 
 
-def test_not_more_names_are_looked_for_than_pays() -> None:
+@pytest.mark.parametrize(("names", "looked_for"), [(MOST_MOVING, MOST_MOVING), (MOST_MOVING + 1, 0)])
+def test_not_more_names_are_looked_for_than_pays(names: int, looked_for: int) -> None:
     memory = HeadMemory()
     for number in range(LIMIT + 2):
-        judge(memory, section(*(b"N%d: %d" % (name, number) for name in range(10))))
-    assert len(memory._moving) == MOST_MOVING
+        judge(memory, section(*(b"N%d: %d" % (name, number) for name in range(names))))
+    assert len(memory._moving) == looked_for
+    head = section(*(b"N%d: new" % name for name in range(names)))
+    assert (memory.find(head) is not None) == (looked_for > 0)
+    assert judge(memory, head) == collect(head).fields
 
 
 def test_a_flood_is_bounded_and_long_heads_are_not_kept() -> None:
