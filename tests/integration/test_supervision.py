@@ -181,6 +181,19 @@ def test_hup_with_broken_code_keeps_the_old_workers_and_the_next_hup_starts_afre
     assert server.get().text == "three"
 
 
+def test_new_code_that_dies_while_it_settles_is_rejected_and_the_old_workers_serve_on(
+    serve: Serve, project: Project
+) -> None:
+    server = serve("main:app", "-w", "2", "--settle-time", "600", *JSON, cwd=project(main=APP), quiet=False)
+    before = server.workers()
+    project(main=APP + "import os, threading\nthreading.Timer(0.5, os.abort).start()\n")
+    server.signal(signal.SIGHUP)
+    assert "SIGABRT" in server.wait_event("reload_rejected")["message"]
+    server.wait_workers(2)
+    assert server.workers() == before
+    assert server.get().text == "one"
+
+
 def test_hup_reads_the_settings_file_again(serve: Serve, project: Project) -> None:
     folder = project(main=APP)
     settings = folder / "asgi-arbiter.toml"
