@@ -146,6 +146,10 @@ def hang(server: ServerProcess, folder: Path, name: str = "begun") -> socket.soc
 
 def assert_left_in_good_order(server: ServerProcess, pids: list[int], guni: Gunicorn) -> None:
     assert sorted(guni.called("worker_exit")) == sorted(map(str, pids))
+    assert_nobody_was_killed(server)
+
+
+def assert_nobody_was_killed(server: ServerProcess) -> None:
     assert not re.search(r"was sent SIG|terminated due to signal|exited with code|WORKER TIMEOUT", server.log), (
         server.log
     )
@@ -359,7 +363,9 @@ def post_fork(server, worker):
     server = guni.start(config=config)
     assert len(guni.called("worker_exit")) == 1
     assert server.get().status_code == 200
-    assert_left_in_good_order(server, [int(pid) for pid in guni.called("worker_exit")], guni)
+    exits = guni.called("worker_exit")  # once, since more may follow
+    assert len(set(exits)) == len(exits)
+    assert_nobody_was_killed(server)
 
 
 # Liveness
@@ -588,7 +594,9 @@ def test_max_requests_recycles_with_its_reason_and_without_a_failed_request(guni
     assert len(set(pids)) > 2
     server.wait_log(r"Autorestarting worker \(pid: \d+\): max_requests, \d+ requests served")
     eventually(lambda: set(guni.called("worker_exit")) >= set(map(str, before)), "both have left")
-    assert_left_in_good_order(server, [int(pid) for pid in guni.called("worker_exit")], guni)
+    exits = guni.called("worker_exit")  # once, since more may follow
+    assert len(set(exits)) == len(exits)
+    assert_nobody_was_killed(server)
 
 
 # Proxies
