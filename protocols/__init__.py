@@ -88,11 +88,15 @@ class _Late:
         self._where = (module, name)
         self._make: Callable[[ConnectionContext, Upgrade], asyncio.Protocol] | None = None
 
-    def __call__(self, context: ConnectionContext, upgrade: Upgrade) -> asyncio.Protocol:
+    def load(self) -> Callable[[ConnectionContext, Upgrade], asyncio.Protocol]:
+        """What the import gives; now, for whoever knows that it will be used."""
         if self._make is None:
             module, name = self._where
             self._make = getattr(import_module(f"{__name__}.{module}"), name)
-        return self._make(context, upgrade)
+        return self._make
+
+    def __call__(self, context: ConnectionContext, upgrade: Upgrade) -> asyncio.Protocol:
+        return self.load()(context, upgrade)
 
 
 def _import(name: str) -> Any:

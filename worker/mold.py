@@ -111,7 +111,7 @@ class _Mold:
         tls, changed = give_up_rights(config, self._common.tls)
         if changed:
             self.orders.follow_the_arbiter()
-        warm_up(config)
+        warm_up(config, shares=True)
         app = load_application(config)
         self._hooks.import_all()
         return Prepared(app, tls)

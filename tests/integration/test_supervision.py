@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -258,3 +258,43 @@ def test_a_single_worker_shares_its_connections_with_those_that_ttin_adds(serve:
         return len(counts) == 4 and max(counts.values()) <= 1.3 * 25
 
     eventually(is_fair, "100 connections spread within 1.3 of the mean")
+
+
+IMPORTS = """
+import sys
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        app.before = set(sys.modules)
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    while (await receive()).get("more_body"):
+        pass
+    if scope["path"] == "/broken":
+        raise RuntimeError("on purpose")
+    body = " ".join(sorted(set(sys.modules) - app.before)).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+@pytest.mark.parametrize("parser", ["httptools", "h11"])
+@pytest.mark.parametrize("preload", [False, True])
+def test_no_request_waits_for_imports_of_ours(serve: Serve, project: Project, parser: str, preload: bool) -> None:
+    options = ("--http", parser, *(["--preload"] if preload else []))
+    server = serve("main:app", "-w", "1", *options, *JSON, cwd=project(main=IMPORTS), quiet=False)
+
+    def chunks() -> Iterator[bytes]:
+        yield b"some"
+        yield b"thing"
+
+    with server.client() as client:
+        assert client.get("/").text == ""
+        assert client.post("/", content=b"a body").text == ""
+        assert client.post("/", content=chunks(), headers={"x-forwarded-for": "192.0.2.1"}).text == ""
+        assert client.get("/broken").status_code == 500
+        with server.wire() as wire:
+            assert wire.send(b"GET nonsense HTTP/1.1\r\n\r\n").response().status == 400
+        assert client.get("/").text == ""
