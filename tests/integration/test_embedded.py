@@ -201,6 +201,34 @@ def test_the_example_runs(tmp_path: Path) -> None:
             program.kill()
 
 
+LOGGING = """
+import asgi_arbiter
+APP
+LINE
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("options", ["", ", workers=2"])
+@pytest.mark.parametrize("way", ["passed", "changed"])
+def test_uvicorn_s_way_to_change_the_look_of_log_lines_works(
+    script: Callable[..., Script], options: str, way: str
+) -> None:
+    change = """
+log_config = asgi_arbiter.config.LOGGING_CONFIG
+log_config["formatters"]["access"]["fmt"] = "access %(levelprefix)s %(client_addr)s %(request_line)s %(status_code)s"
+log_config["formatters"]["default"]["fmt"] = "server %(message)s"
+"""
+    given = ", log_config=log_config" if way == "passed" else ""
+    running = script(LOGGING.replace("LINE", f'{change}asgi_arbiter.run("main:app", port=5000{given}{options})'))
+    running.get()
+    assert running.end(signal.SIGINT) == 0
+    assert re.search(r"^access INFO:     127\.0\.0\.1:\d+ GET / HTTP/1\.1 200 OK$", running.log, re.MULTILINE)
+    lines = running.log.splitlines()
+    assert {line.split()[0] for line in lines} == {"access", "server"}, running.log
+    assert len(lines) == len(set(lines))
+
+
 @pytest.mark.process
 def test_importing_the_package_imports_nothing_else() -> None:
     code = "import sys; before = set(sys.modules); import asgi_arbiter; print(sorted(set(sys.modules) - before))"
