@@ -1217,6 +1217,10 @@ class Config(Record, kw_only=True):
         gunicorn="ssl_context",
         reach=_WORKERS,
         help="Called as ssl_context(config, default_factory) in the worker, to make the TLS context.",
+        more=(
+            "default_factory() gives the context that the TLS settings describe, with the certificates as they were when the "
+            "generation of workers began. Files that the hook reads itself are read by each new worker."
+        ),
     )
     worker_ready: str = setting(
         "",

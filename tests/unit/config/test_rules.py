@@ -76,6 +76,7 @@ def test_an_impossible_combination_is_fatal(values: dict[str, Any], about: tuple
             "client certificates cannot be checked without authorities; set ca_certs too",
         ),
         ({"keyfile_password": "x"}, "keyfile_password", "has no effect without keyfile"),
+        ({**TLS, "ssl_crl": "crl.pem"}, "ssl_crl", "has no effect without cert_reqs"),
         ({"pidfile": "8000"}, "pidfile", "writes the process id into a file named 8000; a port is --port 8000"),
         ({"daemon": True}, "daemon", "the log goes nowhere without a terminal; set error_logfile"),
         (
@@ -160,6 +161,7 @@ def test_a_default_that_nobody_chose_breaks_no_rule() -> None:
         {"root_path": "/api/v1", "forwarded_allow_ips": ("::1", "127.0.0.1", "proxy.local", "abc")},
         {**TLS, "cert_reqs": 1, "ca_certs": "ca.pem"},
         {"certfile": "both.pem"},
+        {"ssl_sni_dir": "names", "keyfile_password": "x", "cert_reqs": 2, "ca_certs": "ca.pem", "ssl_crl": "crl.pem"},
         {"max_requests": 10, "max_requests_jitter": 5},
         {"bind": ("unix:/x", "h:1"), "uds_permissions": 0o600, "reuse_port": True},
         {"timeout": 0.0},
