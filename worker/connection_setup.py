@@ -105,7 +105,11 @@ class ConnectionSetup:
             else:
                 await self._introductions.connect(self._connect, self._factory, connection)
         except OSError as error:  # includes ssl.SSLError: a failed handshake is the client's affair
-            log.debug("a connection could not be set up: %s", str(error) or repr(error), extra={"event": "connection_setup_failed"})
+            log.debug(
+                "a connection could not be set up: %s",
+                str(error) or repr(error),
+                extra={"event": "connection_setup_failed"},
+            )
 
     async def _shake_hands(self, factory: ProtocolFactory, connection: socket.socket) -> None:
         """Make an encrypted connection within ``handshake_timeout``, from the wait for its first byte on."""
