@@ -148,11 +148,14 @@ class Farewell(FrameReader):
         return 0 < limit <= self._unmoved_for(tick)
 
     def _unmoved_for(self, tick: int) -> int:
-        """For how many ticks the peer has been seen to take nothing."""
+        """For how many ticks the peer has been seen to take nothing. What is added meanwhile does not count as taken:
+        an application may send from many tasks, and pings go on."""
         now = progress(self.transport)
-        if self._unmoved is None or self._unmoved[1] != now:
-            self._unmoved = tick, now
-        return tick - self._unmoved[0]
+        since, before = self._unmoved or (tick, now)
+        if now[0] < before[0] or now[1] != before[1]:
+            since = tick
+        self._unmoved = since, now
+        return tick - since
 
     def _close_late(self, tick: int) -> None:
         """The peer has not answered our close frame; perhaps because it is behind much that it still takes."""

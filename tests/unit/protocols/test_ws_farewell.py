@@ -59,6 +59,18 @@ async def test_a_peer_that_takes_something_now_and_then_stays() -> None:
 
 
 @story
+async def test_what_is_added_to_the_heap_is_no_sign_that_the_peer_takes_of_it() -> None:
+    async with Story(talker, settings={"ws_ping_interval": 2.0, "ws_ping_timeout": 0.0, "write_timeout": 5.0}) as it:
+        it.connection.pause_writing()
+        for held in range(70_000, 75_000, 1000):
+            it.transport.buffered = held
+            it.tick(1)
+        assert not it.transport.is_closed
+        it.tick(2)
+        assert it.transport.is_aborted
+
+
+@story
 async def test_the_write_timeout_begins_anew_with_each_blockade_and_0_is_for_ever() -> None:
     async with Story(talker, settings=PINGLESS) as it:
         for _ in range(5):
