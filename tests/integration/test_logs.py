@@ -278,3 +278,35 @@ async def app(scope, receive, send):
     server.get()
     server.wait_log("printed by the application")
     assert "printed by the application" in server.out
+
+
+HABITS = """
+import contextlib, logging
+mine = logging.getLogger("mine")
+mine.handlers = logging.getLogger("gunicorn.error").handlers
+mine.setLevel(logging.getLogger("gunicorn.error").level)
+logging.getLogger("uvicorn.error").info("imported")
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        formatter = logging.Formatter("mine | %(message)s")
+        logging.getLogger("uvicorn.access").handlers[0].setFormatter(formatter)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    mine.info("asked")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+"""
+
+
+def test_an_application_may_use_the_loggers_of_uvicorn_and_gunicorn_as_there(serve: Serve, tmp_path: Path) -> None:
+    """Lines of its own, a copy of the handlers, another formatter for the access log."""
+    (tmp_path / "habits.py").write_text(HABITS)
+    server = serve("habits:app", "--bind", "127.0.0.1:0", cwd=tmp_path)
+    assert server.get("/x").status_code == 200
+    server.wait_log(r"INFO     \[worker=1 gen=1 pid=\d+\] imported\n")
+    server.wait_log(r"INFO     \[worker=1 gen=1 pid=\d+\] asked\n")
+    server.wait_log(r'(?m)^mine \| 127\.0\.0\.1:\d+ - "GET /x HTTP/1\.1" 200 0B ')
