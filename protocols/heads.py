@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from .asgi import HeaderList
     from .terms import Terms
 
-__all__ = ["MOST_MOVING", "HeadMemory", "Judged"]
+__all__ = ["MOST_MOVING", "SELDOM", "HeadMemory", "Judged"]
 
 MOST_MOVING: Final = 4
 """Names whose values are set aside; looking for each takes time in every head. Where more of them move, the heads are
 those of many different clients, and what is left of them would not come again either."""
+
+SELDOM: Final = 8
+"""While heads do not come again, one in so many is kept."""
 
 # A part of RFC 9110's field-value: begins and ends with a visible character, with no tab or byte above ASCII in it.
 _is_simple_value = re.compile(rb"[!-~](?:[ -~]*[!-~])?").fullmatch
@@ -40,7 +43,7 @@ Judged = tuple["HeaderList", "Terms", tuple[int, ...]]
 class HeadMemory:
     """The heads of HTTP/1.1 requests that a worker has judged."""
 
-    __slots__ = ("_known", "_moving", "find")
+    __slots__ = ("_known", "_missed", "_moving", "_one_in", "find")
 
     find: Callable[[bytes], Judged | None]
     """What is known of a head whose bytes behind the request line are these, with its own values in the fields."""
@@ -49,11 +52,15 @@ class HeadMemory:
         self._known = _Kept(self)
         self._moving: tuple[bytes, ...] = ()
         """How the lines whose values are set aside begin: CR LF, the name as it is spelt, a colon, a space."""
+        self._one_in = 1
+        """Of so many heads that were not known one is kept."""
+        self._missed = 0
         self.find = self._known.get
 
     def keep(self, section: bytes, fields: HeaderList, terms: Terms, tick: int) -> None:
         """Remember a head that has been judged, with all its fields."""
-        if len(section) > LONGEST:
+        self._missed += 1
+        if len(section) > LONGEST or self._missed % self._one_in:
             return
         cut = _cut(section, self._moving)
         if cut is None:
@@ -77,6 +84,8 @@ class HeadMemory:
                 if spelt is not None:
                     starts.append(spelt[0])
         self._moving = tuple(starts) if len(starts) <= MOST_MOVING else ()
+        # Where nothing was learnt the next ones will not come again either. Those that do are kept soon all the same.
+        self._one_in = 1 if self._moving else SELDOM
         self.find = self._find_without_moving if self._moving else self._known.get
 
     def _find_without_moving(self, section: bytes) -> Judged | None:

@@ -2,7 +2,7 @@
 
 Made for speed and for length where hypothesis is made for small examples: requests are put together from likely parts and
 cases of the corpus, damaged in a few places, and cut at random. Three things must agree, byte for byte: all parsers on
-the whole, one of them on the pieces, and each parser with the grammar. Every disagreement is printed with the bytes
+the whole, one of them on the pieces, each parser and what is remembered of heads with the grammar. Every disagreement is printed with the bytes
 that show it; the exit code is 1 if there was one.
 """
 
@@ -16,7 +16,10 @@ import time
 from collections import Counter
 
 from asgi_arbiter.protocols.errors import Refusal
+from asgi_arbiter.protocols.heads import HeadMemory
+from asgi_arbiter.protocols.memo import LIMIT
 from asgi_arbiter.protocols.request_line import parse_request_line
+from asgi_arbiter.protocols.terms import Terms, inspect
 from tests.conformance.test_http1_corpus import Outcome
 from tests.conformance.test_http1_differential import PARSER_TYPES, SMALL, Grammar, cut, fields_of
 from tests.http_support import PARSERS
@@ -53,6 +56,7 @@ FIELDS = [
     b"Expect: 100-continue",
     b"TE: trailers",
     b"X: y",
+    b"X: moves",
     b"X_Y: z",
     b" folded",
 ]
@@ -64,6 +68,7 @@ BODIES = [
     b"5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n",
     b"1\r\nx\r\n0;a\r\n\r\n",
 ]
+PLAIN = parse_request_line(b"GET / HTTP/1.1")
 
 
 def request(chance: random.Random) -> bytes:
@@ -85,7 +90,38 @@ def stream(chance: random.Random) -> bytes:
     return data
 
 
-def disagreements(data: bytes, chance: random.Random, verdicts: Counter[int]) -> list[str]:
+def taught() -> HeadMemory:
+    """A memory that sets the values of X aside."""
+    memory = HeadMemory()
+    for number in range(LIMIT + 1):
+        remembers_rightly(memory, b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\n\r\n" % number)
+    return memory
+
+
+def remembers_rightly(memory: HeadMemory, block: bytes) -> bool:
+    """Whether a head is known for what it is, now and after it has been judged."""
+    section = block[block.find(b"\r\n") :]
+    grammar = Grammar()
+    try:
+        grammar.read(block)
+        terms = inspect(PLAIN, grammar)
+    except Refusal:
+        return memory.find(section) is None
+    right = True
+    for _ in range(2):
+        known = memory.find(section)
+        if known is None:
+            memory.keep(section, grammar.fields.copy(), terms, 0)
+        else:
+            right &= known[0] == grammar.fields and meaning(known[1]) == meaning(terms)
+    return right
+
+
+def meaning(terms: Terms) -> list[object]:
+    return [getattr(terms, name) for name in Terms.__slots__]
+
+
+def disagreements(data: bytes, chance: random.Random, verdicts: Counter[int], memory: HeadMemory) -> list[str]:
     """What does not agree about these bytes."""
     found = []
     one = Outcome(PARSERS[0], [data])
@@ -107,6 +143,8 @@ def disagreements(data: bytes, chance: random.Random, verdicts: Counter[int]) ->
         for name, parser_type in PARSER_TYPES.items():
             if fields_of(parser_type, block) not in ((grammar, None) if name == "h11" else (grammar,)):
                 found.append(f"{name} and the grammar")
+        if not remembers_rightly(memory, block):
+            found.append("the memory and the grammar")
     return found
 
 
@@ -129,11 +167,14 @@ def main() -> int:
     logging.disable()  # clients leave in the middle here, and applications complain
     streams, bad = 0, 0
     verdicts: Counter[int] = Counter()
+    memory = taught()
     while time.monotonic() < end:
         data = stream(chance)
         streams += 1
+        if streams % 100 == 0:
+            memory = taught()
         try:
-            found = disagreements(data, chance, verdicts)
+            found = disagreements(data, chance, verdicts, memory)
         except Exception as error:  # noqa: BLE001 - the bytes that cause it are what we want to see
             found = [f"an exception, {error!r}"]
         for each in found:

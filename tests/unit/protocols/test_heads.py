@@ -8,7 +8,7 @@ import pytest
 
 from asgi_arbiter.protocols.errors import Refusal
 from asgi_arbiter.protocols.fields import FieldCollector, strict_fields
-from asgi_arbiter.protocols.heads import MOST_MOVING, HeadMemory
+from asgi_arbiter.protocols.heads import MOST_MOVING, SELDOM, HeadMemory
 from asgi_arbiter.protocols.memo import LIMIT, LONGEST
 from asgi_arbiter.protocols.request_line import parse_request_line
 from asgi_arbiter.protocols.terms import inspect
@@ -143,6 +143,19 @@ def test_not_more_names_are_looked_for_than_pays(names: int, looked_for: int) ->
     head = section(*(b"N%d: new" % name for name in range(names)))
     assert (memory.find(head) is not None) == (looked_for > 0)
     assert judge(memory, head) == collect(head).fields
+
+
+def test_while_heads_do_not_come_again_few_are_kept_until_some_do() -> None:
+    memory = HeadMemory()
+    for number in range(LIMIT + 1):
+        judge(memory, section(*(b"N%d: %d" % (name, number) for name in range(MOST_MOVING + 1))))
+    before = len(memory._known)
+    for number in range(10 * SELDOM):
+        judge(memory, section(b"%d: x" % number))
+    assert len(memory._known) == before + 10
+    for _ in range(SELDOM):
+        judge(memory, section(b"A: b"))
+    assert memory.find(section(b"A: b")) is not None
 
 
 def test_a_flood_is_bounded_and_long_heads_are_not_kept() -> None:
