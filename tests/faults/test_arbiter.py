@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -161,19 +162,27 @@ def test_a_fork_that_the_kernel_refuses_is_tried_again_and_costs_nobody_else(
     assert not server.events("worker_failed")
 
 
-def test_what_waits_in_the_accept_queue_at_term_is_answered(serve: Serve) -> None:
+def test_what_waits_in_the_accept_queue_at_term_is_answered_and_what_comes_later_does_not_wait_there(
+    serve: Serve,
+) -> None:
     server = serve("troubled:app", "-w", "2", *JSON, cwd=APPS)
-    workers = server.workers()
-    for pid in workers:
+    first, second = server.workers()
+    for pid in (first, second):
         os.kill(pid, signal.SIGSTOP)
+    address = server.address
     wires = [wire.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n") for wire in server.wires(40)]
     server.signal(signal.SIGTERM)
     server.wait_event("shutdown_begun")
-    for pid in workers:
-        os.kill(pid, signal.SIGCONT)
+    os.kill(first, signal.SIGCONT)
     for wire in wires:
-        assert wire.response().status == 200
+        assert wire.response().body == b"%d" % first
         wire.close()
+    with socket.socket() as late:  # the socket still listens, since the other worker has it too
+        late.setblocking(False)
+        late.connect_ex(address)
+        if sys.platform == "linux":
+            assert not select.select([], [late], [], 0.1)[1]
+    os.kill(second, signal.SIGCONT)
     assert server.wait_exit() == 0
 
 
