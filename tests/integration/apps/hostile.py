@@ -9,7 +9,20 @@ PIECE = bytes(65536)
 TOTAL = 200 << 20
 
 
+async def socket(scope: Any, receive: Any, send: Any) -> None:
+    """A WebSocket that is not read for a while, or that is read for ever."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    if scope["path"] == "/ignore":
+        await asyncio.sleep(3)
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+
+
 async def app(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "websocket":
+        await socket(scope, receive, send)
+        return
     if scope["type"] != "http":
         raise NotImplementedError(scope["type"])
     if scope["path"] == "/flood":
