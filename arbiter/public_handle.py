@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LAST_WORDS", "Handle"]
 
+_LIVE = frozenset({"lifespan", "server_state", "_loop", "_told", "_core", "_task", "_notifier", "_outcome"})
+"""Attributes that no other process can have."""
 LAST_WORDS = 1.0
 """Seconds for the lifespan shutdown when ``force_exit`` is set."""
 
@@ -36,12 +38,16 @@ class Handle:
         self.servers: list[BoundServer] = []
         self.addresses: tuple[str, ...] = ()
         """What is bound, as a client writes it: ``http://127.0.0.1:54321``, ``unix:/run/app.sock``. Empty before."""
-        self.lifespan: Any = None
-        self.server_state = ServerState(config, lambda: self._core.context if self._core is not None else None)
         self._should_exit = False
         self._force_exit = False
         self._is_quick = False
         self._captured_signals: list[int] = []
+        self._make_live()
+
+    def _make_live(self) -> None:
+        """What belongs to one process and one run."""
+        self.lifespan: Any = None
+        self.server_state = ServerState(self.config, lambda: self._core.context if self._core is not None else None)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told = asyncio.Event()
         self._core: Core | None = None
@@ -49,6 +55,14 @@ class Handle:
         self._notifier: asyncio.Task[None] | None = None
         self._outcome: Future[None] = Future()
         """Done when started, or failed when that will not be."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For ``multiprocessing.Process(target=server.run)`` where processes are spawned: the server before its start."""
+        return {name: value for name, value in vars(self).items() if name not in _LIVE}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._make_live()
 
     # Orders, from any thread
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -109,3 +111,23 @@ def test_before_the_start_there_is_nothing_to_tell() -> None:
     assert server.server_state.total_requests == 0
     with pytest.raises(TimeoutError):
         server.block_until_started(0)
+
+
+class Mine(Handle):
+    """A subclass with a constructor and an attribute of its own."""
+
+    def __init__(self, config: Config, name: str) -> None:
+        super().__init__(config)
+        self.name = name
+
+
+@pytest.mark.parametrize("through", [lambda it: pickle.loads(pickle.dumps(it)), copy.deepcopy, copy.copy])
+def test_a_server_can_be_handed_to_another_process_before_its_start(through: Any) -> None:
+    one = Mine(Config("main:app", port=5, log_config=None), "mine")
+    one.should_exit = True
+    other = through(one)
+    assert (other.name, other.should_exit, other.config.port) == ("mine", True, 5)
+    assert other.server_state.total_requests == 0
+    assert set(vars(other)) == set(vars(one))
+    one._outcome.set_result(None)
+    assert not other._outcome.done()
