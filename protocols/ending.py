@@ -132,6 +132,11 @@ class EndingReader(RequestReader):
                 self._finish(linger=True)
             else:
                 self._refuse(Refusal(408, "The body of the request took too long."))
+        elif reading is DISCARD and not self.transport.can_write_eof():
+            # TLS knows one end for both ways, so the client is told (close_notify) when it has had time to say the rest.
+            self._reading = CLOSED
+            self._deadline = tick + LINGER_TICKS
+            self.transport.close()
         elif reading in (DISCARD, CLOSED):
             # Closing, but the client does not take what we wrote: as long as it moves, it may go on.
             if undelivered(self.transport) and not self._unmoved_for(tick):

@@ -601,6 +601,20 @@ def test_slow_clients_get_all_of_a_large_response(project: Callable[..., Path], 
     assert missing == {}
 
 
+@ENGINES
+def test_a_refusal_ends_as_tls_wants_it(serve: Serve, pki: Pki, loop: str) -> None:
+    """With ``close_notify`` (RFC 8446 section 6.1), so that the client can tell the end from a cut; also while it sends."""
+    server = serve("plain:app", *ANY_PORT, *pki.files, "--loop", loop, "--limit-request-body", "1000")
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
+    for said, status in ((b"BAD\r\n\r\n", b"400"), (head + b"x" * 100_000, b"413")):
+        with pki.connect(server, suppress_ragged_eofs=False) as sock:
+            sock.sendall(said)
+            heard = b""
+            while piece := sock.recv(65536):
+                heard += piece
+        assert heard.startswith(b"HTTP/1.1 " + status)
+
+
 # Hooks
 
 

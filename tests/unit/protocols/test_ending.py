@@ -107,6 +107,27 @@ def test_a_body_that_nobody_wants_any_more_has_three_seconds_however_it_drips(pa
     assert client.transport.lost
 
 
+def test_over_tls_the_end_is_told_before_the_connection_is_cut(parser: str) -> None:
+    """There is no half-close; ``close`` says ``close_notify`` where ``abort`` would say nothing."""
+
+    async def story() -> None:
+        client = Client(hello, parser, extra={"sslcontext": object()})
+        transport = client.transport
+        transport.lose = lambda error=None: None  # the client does not answer to the end
+        await client.say(b"BAD\r\n\r\n")
+        assert [answer.status for answer in client.answers()] == [400]
+        await client.pass_time(2)
+        assert not transport.closing
+        await client.pass_time(2)
+        assert transport.closing
+        assert not transport.aborted
+        await client.say(b"more")
+        await client.pass_time(4)
+        assert transport.aborted
+
+    run(story())
+
+
 # Responses that are taken slowly
 
 
