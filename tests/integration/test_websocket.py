@@ -47,6 +47,23 @@ async def app(scope, receive, send):
         await send({**message, "type": "websocket.send"})
     print("disconnect", message["code"], repr(message["reason"]), flush=True)
 """
+TALKER = """
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    sent = 0
+    try:
+        while True:
+            await send({"type": "websocket.send", "bytes": bytes(65536)})
+            sent += 1
+    except OSError as error:
+        told = await receive()
+        print(f"ended after {sent} messages: {type(error).__name__}, then {told['code']}", flush=True)
+"""
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 MESSAGES = ["hello", "", "é" * 100, b"\x00\xff" * 50, "x" * 100_000, bytes(300_000)]
 
 
@@ -108,6 +125,55 @@ def test_the_client_of_aiohttp(echo: Any, ws: str, compress: int) -> None:
             assert client.close_code == 1000
 
     asyncio.run(talk())
+
+
+@implementations
+@pytest.mark.parametrize("takeover", [True, False])
+def test_window_and_takeover_are_as_set_with_both_clients(echo: Any, ws: str, takeover: bool) -> None:
+    flag = "--ws-deflate-context-takeover" if takeover else "--no-ws-deflate-context-takeover"
+    server = echo("--ws", ws, "--ws-deflate-window-bits", "9", flag)
+    granted = {"server_max_window_bits=9", "client_max_window_bits=9"}
+    if not takeover:
+        granted |= {"server_no_context_takeover", "client_no_context_takeover"}
+    text = "".join(chr(32 + number * number % 90) for number in range(5000))
+    with connect(address(server)) as client:
+        assert client.response is not None
+        name, *parameters = client.response.headers["sec-websocket-extensions"].split("; ")
+        assert (name, set(parameters)) == ("permessage-deflate", granted)
+        for _ in range(3):
+            client.send(text)
+            assert client.recv(timeout=PATIENCE) == text
+
+    async def talk() -> None:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(address(server, scheme="http"), compress=12) as client,
+        ):
+            assert client.compress == 9
+            assert client.client_notakeover is not takeover
+            for _ in range(3):
+                await client.send_str(text)
+                assert (await client.receive(PATIENCE)).data == text
+
+    asyncio.run(talk())
+
+
+@implementations
+def test_a_client_that_stops_reading_is_cut_after_the_write_timeout(
+    serve: Serve, project: Callable[..., Path], ws: str
+) -> None:
+    folder = project(talker=TALKER)
+    server = serve(
+        *("talker:app", "--bind", "127.0.0.1:0", "--ws", ws, "--write-timeout", "1", "--ws-ping-interval", "0"),
+        cwd=folder,
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as wire:
+        wire.sendall(HANDSHAKE)
+        server.wait_log("client takes nothing")
+        server.wait_log(r"ended after \d+ messages: ClientDisconnected, then 1006")
+        with pytest.raises(ConnectionResetError):
+            while wire.recv(65536):
+                pass
 
 
 @implementations
@@ -216,10 +282,7 @@ def test_a_client_that_floods_is_paused_and_loses_nothing(echo: Any, ws: str) ->
 def test_a_ping_that_is_not_answered_ends_the_connection(echo: Any) -> None:
     server = echo("--ws-ping-interval", "1", "--ws-ping-timeout", "1")
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as wire:
-        wire.sendall(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
+        wire.sendall(HANDSHAKE)
         heard = b""
         while data := wire.recv(4096):
             heard += data
