@@ -3,6 +3,7 @@ where the client expects it; whatever a parser library lets through, is refused.
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.http_support import PARSERS
 
-from .server_process import ServerProcess
+from .server_process import PATIENCE, ServerProcess
 from .wire import Wire
 
 pytestmark = pytest.mark.process
@@ -164,6 +165,33 @@ def test_trailers_never_appear_among_the_fields(wire: Wire) -> None:
     )
     assert wire.response().body == b"host transfer-encoding"
     assert wire.response().body == b"host"
+
+
+# Half-closed connections
+
+
+def test_all_that_was_pipelined_before_the_end_of_file_is_answered(wire: Wire) -> None:
+    wire.send(ask("/slow") + ask("/good") * 50 + ask("/good", "Content-Length: 3", method="POST") + b"abc")
+    wire.socket.shutdown(socket.SHUT_WR)
+    assert [wire.response().body for _ in range(52)] == [b"slow"] + [b"good"] * 51
+    assert wire.closed()
+
+
+@pytest.mark.parametrize("rest", [b"GET /good HT", ask("/fields", "Content-Length: 9", method="POST") + b"abc"])
+def test_what_can_never_be_whole_is_not_waited_for(wire: Wire, rest: bytes) -> None:
+    """Until this test's patience ends, which is shorter than ``body_timeout``."""
+    wire.send(ask("/slow") + ask("/good") + rest)
+    wire.socket.shutdown(socket.SHUT_WR)
+    assert [wire.response().body for _ in range(2)] == [b"slow", b"good"]
+    wire.rest()
+
+
+def test_a_body_that_turns_out_malformed_after_its_answer_does_not_destroy_it(wire: Wire) -> None:
+    wire.send(ask("/good", "Transfer-Encoding: chunked", method="POST"))
+    assert select.select([wire.socket], [], [], PATIENCE)[0]
+    wire.send(b"nonsense\r\n" + bytes(100_000))
+    assert wire.response().body == b"good"
+    assert wire.closed()
 
 
 # http.disconnect
