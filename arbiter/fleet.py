@@ -121,6 +121,8 @@ class Fleet:
 
         self.pending_upgrade = False
         self.upgrade_began = now
+        self.upgrade_repeated = False
+        """Somebody asked for another one while one is under way, and was told so."""
         self.reclaim_wanted = False
         """Our predecessor died with the sockets in its hands."""
         self.upgrade_failure = ""

@@ -35,7 +35,7 @@ __all__ = ["OBSERVERS", "begin", "conclude", "reject", "request"]
 _REMEMBERED = {
     Phase.STARTING: "the boot",
     Phase.RELOADING: "the one under way",
-    Phase.HANDING_OVER: "the upgrade, if that fails",
+    Phase.HANDING_OVER: "the upgrade, by whoever leads then",
 }
 
 

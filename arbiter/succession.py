@@ -68,7 +68,9 @@ def request(fleet: Fleet, now: float, why: str) -> None:
     if fleet.phase is Phase.RUNNING and fleet.tenure is Tenure.LEADING:
         _begin(fleet, now, why)
     elif fleet.phase is Phase.HANDING_OVER:
-        fleet.say(Say("upgrade_ignored", f"{why}: an upgrade is under way already", logging.WARNING))
+        level = logging.DEBUG if fleet.upgrade_repeated else logging.WARNING
+        fleet.say(Say("upgrade_ignored", f"{why}: an upgrade is under way already", level))
+        fleet.upgrade_repeated = True
     elif fleet.phase in (Phase.STARTING, Phase.RUNNING, Phase.RELOADING):
         if not fleet.pending_upgrade:
             fleet.say(Say("upgrade_remembered", f"{why}: will upgrade when this is over"))
@@ -79,7 +81,7 @@ def request(fleet: Fleet, now: float, why: str) -> None:
 
 def _begin(fleet: Fleet, now: float, why: str) -> None:
     fleet.pending_upgrade = False
-    fleet.upgrade_began, fleet.upgrade_failure = now, ""
+    fleet.upgrade_began, fleet.upgrade_failure, fleet.upgrade_repeated = now, "", False
     fleet.say(Say("upgrade_begun", f"upgrading ({why}): starting a successor with the program as it is now"))
     fleet.say(CallHook("pre_exec"))
     fleet.move_phase(PhaseFact.UPGRADE)
@@ -127,7 +129,11 @@ def _dismissed(fleet: Fleet, event: SuccessorDismissed, now: float) -> None:
 
 
 def signalled(fleet: Fleet, successor: Successor, event: Signalled, now: float) -> None:
-    """The successor was killed."""
+    """The successor was killed, or asked for the reload that we had promised."""
+    if event.signal is Signals.SIGHUP:
+        fleet.pending_reload = False
+        fleet.say(Say("reload_passed_on", f"the reload that was asked for meanwhile is left to pid={successor.pid}"))
+        return
     fleet.move_successor(successor, SuccessorFact.KILLED)
 
 
@@ -150,7 +156,6 @@ def _stepped_down(fleet: Fleet, event: SteppedDown, now: float) -> None:
     fleet.move_tenure(TenureFact.STEPPED_DOWN)
     fleet.opened = set()
     fleet.stop_began = now
-    fleet.pending_reload = False
     took = now - fleet.upgrade_began
     text = f"upgrade done in {remarks.duration(took)}: pid={event.pid} leads; this arbiter finishes what is under way"
     fleet.say(Say("upgrade_done", text, logging.INFO, "", {"successor": event.pid, "seconds": round(took, 3)}))
@@ -227,6 +232,8 @@ def orders(fleet: Fleet, now: float) -> list[Action]:
 
 def _as_predecessor(fleet: Fleet, now: float) -> list[Action]:
     successor = fleet.successor
+    if fleet.tenure is Tenure.RETIRED and successor is not None and fleet.pending_reload:
+        return [Signal(successor.pid, Signals.SIGHUP, Reason.HANDED_OVER)]
     if fleet.tenure is not Tenure.LEADING:
         return []
     if successor is None:

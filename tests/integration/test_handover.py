@@ -250,6 +250,18 @@ def test_a_hangup_of_the_whole_group_does_not_end_the_upgrade(start: Start) -> N
     up.stop(up.successors()[0])
 
 
+def test_a_reload_that_was_asked_for_during_an_upgrade_is_done_by_the_successor(start: Start) -> None:
+    up = start("plain:app", "-w", "1", *ANY_PORT)
+    up.server.signal(signal.SIGUSR2)
+    up.server.wait_event("upgrade_begun")
+    up.server.signal(signal.SIGHUP)
+    passed_on = up.server.wait_event("reload_passed_on")
+    up.server.wait_event("reload_promoted")
+    (successor,) = up.successors()
+    assert passed_on["pid"] == up.server.pid and up.server.events("reload_promoted")[0]["pid"] == successor
+    up.stop(successor)
+
+
 def test_the_pid_file_names_a_living_arbiter_all_the_time(start: Start, short_path: Path) -> None:
     pidfile, second = short_path / "app.pid", short_path / "app.pid.2"
     up = start("plain:app", "-w", "1", *ANY_PORT, "--pidfile", str(pidfile))

@@ -385,6 +385,9 @@ class SimKernel:
 
     def _deliver(self, pid: int, signal: Signals) -> None:
         if self._is_heir(pid):
+            if signal is Signals.SIGHUP:
+                assert self.stepped_down
+                return
             assert signal is Signals.SIGKILL
             self.at(0.001, lambda: self._die(pid, signal=9))
             return

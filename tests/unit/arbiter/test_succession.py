@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from signal import Signals
 
 import pytest
@@ -90,9 +91,10 @@ class TestThePredecessor:
         story = upgrading(boot_timeout=0.0, timeout=0.0).silence(100000)
         assert story.orders() == []
 
-    def test_a_second_upgrade_meanwhile_is_refused(self) -> None:
-        story = upgrading().signal(Order.UPGRADE)
-        assert story.said("upgrade_ignored") and story.orders() == []
+    def test_a_second_upgrade_meanwhile_is_refused_and_told_once(self) -> None:
+        story = upgrading().signal(Order.UPGRADE).signal(Order.UPGRADE)
+        levels = [said.level for said in story.said("upgrade_ignored")]
+        assert levels == [logging.WARNING, logging.DEBUG] and story.orders() == []
 
     def test_an_upgrade_during_a_reload_is_remembered_once(self) -> None:
         story = Story.serving(workers=1).reloading()
@@ -106,6 +108,14 @@ class TestThePredecessor:
         assert story.said("reload_remembered")
         story.see(ev.ChildExited(successor(story).pid, code=1))
         assert story.fleet.phase is Phase.RELOADING
+
+    def test_a_reload_that_was_asked_for_during_an_upgrade_is_left_to_whoever_leads_then(self) -> None:
+        story = upgrading().signal(Order.RELOAD)
+        pid = successor(story).pid
+        signals = story.signals(led(story).obey())
+        assert signals.count((pid, Signals.SIGHUP, Reason.HANDED_OVER)) == 1
+        assert story.said("reload_passed_on") and successor(story).state is SuccessorState.LEADING
+        assert not any(number is Signals.SIGHUP for _, number, _ in story.signals(story.orders()))
 
     def test_a_stop_obeys_at_once_and_takes_the_successor_along(self) -> None:
         story = upgrading()
