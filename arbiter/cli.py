@@ -1,28 +1,29 @@
-"""The command ``asgi-arbiter``: options from ``config.cli``, then the arbiter.
+"""The command ``asgi-arbiter``: options from ``config.words`` or ``config.cli``, then the arbiter.
 
 Rules: whatever the user has done, there is one line on standard error that begins with ``asgi-arbiter: error:`` and an
 exit code of ``ExitCode``; a traceback of ours is never shown for it. ``--version`` and ``--help`` import nothing that
-serves: no event loop, no TLS, no parser.
+serves: no event loop, no TLS, no parser. What is about to serve imports no click.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-import click
-
-from asgi_arbiter.config.cli import CommandLine, command, complaint
 from asgi_arbiter.config.errors import ArbiterError, ConfigError, ExitCode
 from asgi_arbiter.config.sources import Loaded, load
+from asgi_arbiter.config.words import CommandLine, cut
 
 from .early import Ended, leave
 
 __all__ = ["main", "run", "version_text"]
 
+_COMPLETION = "_ASGI_ARBITER_COMPLETE"
+"""With this variable, click answers the shell."""
 _COMPANIONS = ("uvloop", "httptools", "h11", "websockets")
 """What ``--version`` names beside us: what parses and what loops."""
 _RARE_COMPANIONS = ("gunicorn_h1c",)
@@ -38,21 +39,40 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code and prints what is wrong."""
     try:
         if arguments and arguments[0] == "migrate":  # by exactly this word: migrate:app is an application
-            return _migrate(arguments[1:])
+            return _with_click(lambda: _migrate(arguments[1:]))
         if arguments and arguments[0] == "generate-unit":
-            return _generate_unit(arguments[1:])
-        outcome = command(_run, version_text).main(list(arguments), prog_name="asgi-arbiter", standalone_mode=False)
-    except click.ClickException as error:
-        return _failed(complaint(error), ExitCode.CONFIG)
+            return _with_click(lambda: _generate_unit(arguments[1:]))
+        line = cut(arguments) if _COMPLETION not in os.environ else None
+        return int(_run(line) if line is not None else _with_click(lambda: _by_click(arguments)))
     except ArbiterError as error:
         return _failed(str(error), error.exit_code, error.traceback_text)
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         return 130  # as a shell has it for SIGINT
     except Ended:
         return leave()
     except BrokenPipeError:
         sys.stderr.close()  # `asgi-arbiter --help | head`: nobody listens any more
         return ExitCode.FAILED
+
+
+def _with_click(act: Callable[[], int]) -> int:
+    """``act``, which uses click, with click's complaints in our form."""
+    import click
+
+    from asgi_arbiter.config.cli import complaint
+
+    try:
+        return act()
+    except click.ClickException as error:
+        return _failed(complaint(error), ExitCode.CONFIG)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+
+
+def _by_click(arguments: Sequence[str]) -> int:
+    from asgi_arbiter.config.cli import command
+
+    outcome = command(_run, version_text).main(list(arguments), prog_name="asgi-arbiter", standalone_mode=False)
     return int(outcome or ExitCode.OK)
 
 
@@ -62,7 +82,7 @@ def _run(line: CommandLine) -> ExitCode:
     loaded = load(line.values, config_file=line.config_file)
     if line.action == "print-config":
         _remarks(loaded)
-        click.echo("\n".join(loaded.describe()))
+        _write("\n".join(loaded.describe()) + "\n")
         return ExitCode.OK
     _need_application(loaded)
     _check_form(loaded.config.app)
@@ -104,9 +124,9 @@ def _migrate(words: Sequence[str]) -> ExitCode:
     from asgi_arbiter.config.migrate import USAGE, migrate
 
     if not words or words[0] in ("-h", "--help"):
-        click.echo(USAGE, err=not words)
+        _write(f"{USAGE}\n", error=not words)
         return ExitCode.OK if words else ExitCode.CONFIG
-    click.echo(migrate(words).text, nl=False)
+    _write(migrate(words).text)
     return ExitCode.OK
 
 
@@ -115,24 +135,30 @@ def _generate_unit(words: Sequence[str]) -> ExitCode:
     from .unit import USAGE, generate
 
     if not words or words[0] in ("-h", "--help"):
-        click.echo(USAGE, err=not words)
+        _write(f"{USAGE}\n", error=not words)
         return ExitCode.OK if words else ExitCode.CONFIG
     text, loaded = generate(words)
     _remarks(loaded)
-    click.echo(text, nl=False)
+    _write(text)
     return ExitCode.OK
 
 
 def _remarks(loaded: Loaded) -> None:
     """Where there will be no log to write them to."""
     for text in (*loaded.notices, *loaded.warnings):
-        click.echo(f"asgi-arbiter: warning: {text}", err=True)
+        _write(f"asgi-arbiter: warning: {text}\n", error=True)
 
 
 def _failed(text: str, code: ExitCode, traceback_text: str = "") -> int:
     trace = f"{traceback_text.rstrip()}\n" if traceback_text else ""
-    click.echo(f"{trace}asgi-arbiter: error: {text}", err=True)
+    _write(f"{trace}asgi-arbiter: error: {text}\n", error=True)
     return int(code)
+
+
+def _write(text: str, *, error: bool = False) -> None:
+    stream = sys.stderr if error else sys.stdout
+    stream.write(text)
+    stream.flush()
 
 
 def version_text() -> str:

@@ -16,12 +16,12 @@ import click
 from .address import DEFAULT_HOST, DEFAULT_PORT
 from .errors import ConfigError, ConflictingSettings, UnknownSetting
 from .layers import PREFIX, Given, Layer, Origin
-from .records import Record
 from .schema import Kind, Option
 from .settings import defaults, names, options
+from .words import CommandLine, split
 from .written import display_default
 
-__all__ = ["CommandLine", "command", "complaint", "flags", "gunicorn_arguments", "parse"]
+__all__ = ["command", "complaint", "flags", "gunicorn_arguments", "parse"]
 
 _METAVARS = {
     Kind.TEXT: "TEXT",
@@ -47,16 +47,6 @@ _PARTS = {
     "uds": ("PATH", "Listen on this Unix socket."),
     "fd": ("NUMBER", "Listen on this inherited file descriptor."),
 }
-
-
-class CommandLine(Record):
-    """What the words of a command line say."""
-
-    values: dict[str, Given]
-    """Settings by name, and ``host``, ``port``, ``uds``, ``fd``."""
-    config_file: str
-    action: str
-    """``print-config``, ``check-config``, or empty to run."""
 
 
 class _Spelling(click.Option):
@@ -292,7 +282,7 @@ def _collect(context: click.Context) -> CommandLine:
         where = f"command line, {_typed(spelling, raw)}"
         name = spelling.setting
         if isinstance(raw, tuple):
-            raw = list(raw) if name not in options() or options()[name].kind is Kind.LINES else _split(raw)
+            raw = list(raw) if name not in options() or options()[name].kind is Kind.LINES else split(raw)
             if name in values:
                 raw = [*_listed(values[name].raw), *raw]
         elif name in values:
@@ -315,10 +305,6 @@ def _is_swallowed(option: Option, raw: object) -> bool:
 
 def _typed(spelling: _Spelling, raw: object) -> str:
     return spelling.secondary_opts[0] if raw is False and spelling.secondary_opts else spelling.typed
-
-
-def _split(raw: tuple[str, ...]) -> list[str]:
-    return [word.strip() for item in raw for word in item.split(",")]
 
 
 def _listed(raw: object) -> list[str]:

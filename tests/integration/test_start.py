@@ -33,9 +33,10 @@ try:
 finally:
     print(json.dumps(sorted(sys.modules)))
 """
-NEEDED = "import asyncio, click, httptools, json, logging, setproctitle, uvloop"
+NEEDED = "import asyncio, httptools, json, logging, setproctitle, uvloop"
 """What no start can do without, with all that these bring along in this version of Python."""
 HEAVY = {
+    "click",
     "cgi",
     "configparser",
     "dataclasses",
