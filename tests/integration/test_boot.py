@@ -303,10 +303,12 @@ PathFinder.find_spec = lambda name, *rest: None if name == "{module}" else found
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(
     project: Project, module: str, arguments: list[str], extra: str
 ) -> None:
-    folder = project(main=HELLO, sitecustomize=ABSENT.format(module=module))
+    older = "\ndef older(environ, start_response): ...\n"
+    folder = project(main=HELLO + older, sitecustomize=ABSENT.format(module=module))
     (folder / "values.env").write_text("NAME=value\n")
     (folder / "logging.yaml").write_text("version: 1\n")
-    finished = run("main:app", *arguments, *ANY_PORT, cwd=folder, env={"PYTHONPATH": str(folder)})
+    app = "main:older" if module == "a2wsgi" else "main:app"
+    finished = run(app, *arguments, *ANY_PORT, cwd=folder, env={"PYTHONPATH": str(folder)})
     assert_refused(finished, CONFIG, "pip install", extra)
 
 
