@@ -511,7 +511,7 @@ class Config(Record, kw_only=True):
         kind=Kind.SECONDS,
         section=_REQUESTS,
         flags=("--write-timeout",),
-        help="How long a client may take nothing of a response that waits for it; 0 is no limit.",
+        help="How long a client may take nothing of a response, or of WebSocket messages, that wait for it; 0 is no limit.",
     )
     write_min_rate: int = setting(
         240,

@@ -57,6 +57,8 @@ UVICORN = [
     ("--ws-ping-timeout 3", {"ws_ping_timeout": 3.0}),
     ("--ws-per-message-deflate true", {"ws_per_message_deflate": True}),
     ("--ws-per-message-deflate False", {"ws_per_message_deflate": False}),
+    ("--ws-deflate-window-bits 9", {"ws_deflate_window_bits": 9}),
+    ("--no-ws-deflate-context-takeover", {"ws_deflate_context_takeover": False}),
     *((f"--lifespan {word}", {"lifespan": word}) for word in ("auto", "on", "off")),
     *((f"--interface {word}", {"interface": word}) for word in ("auto", "asgi3", "asgi2", "wsgi")),
     ("--env-file .env", {"env_file": (".env",)}),
