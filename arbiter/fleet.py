@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import children, hearing, molding, reloading, stopping, succession, supervision
+from . import blame, children, hearing, molding, reloading, stopping, succession, supervision
 from .actions import Notice, Remark, Say
 from .ledger import Generation, Mold, Request, Successor, WorkerHandle, identity
 from .policy import Rules, look_interval
@@ -343,7 +343,7 @@ class Fleet:
         if self.may_pet():
             times.append(self.petted_at + self.watchdog)
         times += molding.deadlines(self) + succession.deadlines(self) + hearing.deadlines(self)
-        recovery = supervision.recovery_time(self)
+        recovery = blame.recovery_time(self)
         if recovery is not None:
             times.append(recovery)
         return min(times, default=None)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_arbiter.config.errors import ExitCode
 
-from . import reloading, remarks, supervision
+from . import blame, reloading, remarks
 from .actions import Action, Say, Signal, SpawnMold
 from .events import ChildExited, MoldFailed, MoldReady, MoldSpawned, Signalled, SpawnOrdered
 from .ledger import Generation, Mold, Request
@@ -125,7 +125,7 @@ def _blame(fleet: Fleet, mold: Mold, why: str, now: float, code: ExitCode | None
         reloading.reject(fleet, generation, why, now)
     elif generation.state is GenerationState.CURRENT:
         if fleet.phase is Phase.STARTING:
-            supervision.blame_first(fleet, why, now, code)
+            blame.on_the_first(fleet, why, now, code)
         else:
             _try_again(fleet, mold, generation, now)
 

@@ -1,13 +1,13 @@
-"""What facts about single workers mean: boot, pulse, limits, failure, death, and how fast the dead are replaced.
+"""What facts about single workers mean: boot, pulse, limits, failure, death.
 
-Rules: pure; the only writer of worker states besides is nobody. Blame is laid once per worker: when it reports a
-failure, when it is aborted, or when it ends unasked, whichever comes first.
+Rules: pure; the only writer of worker states besides is nobody. What follows from an end that nobody wished is in
+``blame``, which is laid once per worker: when it reports a failure, when it is aborted, or when it ends unasked, whichever
+comes first.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from signal import Signals
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from asgi_arbiter.config.errors import ExitCode
 from asgi_arbiter.config.records import replace
 
-from . import hearing, reloading, remarks
+from . import blame, hearing, reloading, remarks
 from .actions import CallHook, Say
 from .events import (
     ChildExited,
@@ -31,12 +31,11 @@ from .events import (
     WorkerRetiring,
 )
 from .ledger import WorkerHandle
-from .policy import BOOT_TRIES, ECHO_INTERVAL, PROBATION, boot_backoff, crash_spacing, fork_backoff
+from .policy import BOOT_TRIES, ECHO_INTERVAL, fork_backoff
 from .states import (
     SHUTTING_DOWN,
     TESTING,
     GenerationState,
-    Health,
     Phase,
     PhaseFact,
     Reason,
@@ -47,7 +46,7 @@ from .states import (
 if TYPE_CHECKING:
     from .fleet import Fleet
 
-__all__ = ["OBSERVERS", "blame_first", "conclude", "exited", "recovery_time", "signalled"]
+__all__ = ["OBSERVERS", "conclude", "exited", "signalled"]
 
 _FACTS = {
     Signals.SIGTERM: WorkerFact.TERMINATED,
@@ -86,7 +85,7 @@ def _spawn_failed(fleet: Fleet, event: SpawnFailed, now: float) -> None:
         # Also when it was not the candidate's: there would be no process for its canary either.
         reloading.reject(fleet, candidate, f"cannot fork a worker: {event.error}", now)
     elif fleet.phase is Phase.STARTING and not fleet.handles and fleet.fork_failures >= BOOT_TRIES:
-        _give_up(fleet, ExitCode.BOOT, f"cannot fork a worker: {event.error}", now)
+        blame.give_up(fleet, ExitCode.BOOT, f"cannot fork a worker: {event.error}", now)
 
 
 def _ready(fleet: Fleet, event: WorkerReady, now: float) -> None:
@@ -131,7 +130,7 @@ def _left(fleet: Fleet, event: WorkerLeft, now: float) -> None:
         fleet.say(
             remarks.of_worker(handle, "worker_left", "leaves, though we did not ask it to", level=logging.WARNING)
         )
-        _blame(fleet, handle, "it left though nobody here asked it to", now)
+        blame.lay(fleet, handle, "it left though nobody here asked it to", now)
         fleet.crash_hold_until = max(fleet.crash_hold_until, now + ECHO_INTERVAL)
 
 
@@ -148,7 +147,7 @@ def _failed(fleet: Fleet, event: WorkerFailed, now: float) -> None:
         # It is on its way out; it has no requests to finish.
         handle.deadline = now + fleet.generations[handle.generation].rules.kill_timeout
     if unasked:
-        _blame(fleet, handle, event.reason, now, event.code)
+        blame.lay(fleet, handle, event.reason, now, event.code)
 
 
 def signalled(fleet: Fleet, event: Signalled, now: float) -> None:
@@ -169,7 +168,7 @@ def signalled(fleet: Fleet, event: Signalled, now: float) -> None:
         why = f"not ready within {limit}" if handle.ready_at is None else event.reason.value
         if handle.ready_at is not None:
             fleet.say(CallHook("on_timeout", (handle, handle.evidence)))
-        _blame(fleet, handle, why, now, ExitCode.BOOT if handle.ready_at is None else None)
+        blame.lay(fleet, handle, why, now, ExitCode.BOOT if handle.ready_at is None else None)
 
 
 def exited(fleet: Fleet, event: ChildExited, now: float) -> None:
@@ -188,7 +187,7 @@ def exited(fleet: Fleet, event: ChildExited, now: float) -> None:
     fleet.say(CallHook("child_exit", (handle,)))
     if unasked:
         code = next((code for code in _BOOT_CODES if code == event.code), None) if event.signal == 0 else None
-        _blame(fleet, handle, said.text, now, code)
+        blame.lay(fleet, handle, said.text, now, code)
 
 
 # --- pulse ------------------------------------------------------------------------------------------------------------
@@ -242,97 +241,6 @@ def _time_passed(fleet: Fleet, event: TimePassed, now: float) -> None:
     fleet.looked_at = now
 
 
-# --- blame ------------------------------------------------------------------------------------------------------------
-
-
-def _blame(fleet: Fleet, handle: WorkerHandle, why: str, now: float, code: ExitCode | None = None) -> None:
-    """A worker ended, or is going to, though nobody wished it. ``code`` if it is known what was wrong."""
-    if fleet.phase in SHUTTING_DOWN:
-        return
-    generation = fleet.generations[handle.generation]
-    if generation.state in TESTING:
-        probation = max(generation.rules.settle_time, PROBATION)
-        settled = handle.ready_at is not None and now - handle.ready_at >= probation
-        generation.deaths += 1
-        if not settled or generation.deaths >= BOOT_TRIES or handle.reason is Reason.STALE_PULSE:
-            reloading.reject(fleet, generation, why, now)
-            return
-    elif generation.state is not GenerationState.CURRENT:
-        return
-    if fleet.phase is Phase.STARTING:
-        blame_first(fleet, why, now, code)
-    else:
-        _count(fleet, handle, now)
-
-
-def blame_first(fleet: Fleet, why: str, now: float, code: ExitCode | None) -> None:
-    """A child of the first generation could not boot. Nothing has served yet, so nothing is lost by giving up; a service manager knows better when to try again."""
-    fleet.streak += 1
-    rules = fleet.current().rules
-    if rules.reload:
-        _wait_for_change(fleet)
-    elif code is not None:
-        _give_up(fleet, code, why, now)
-    elif fleet.streak >= BOOT_TRIES:
-        _give_up(fleet, ExitCode.BOOT, f"{remarks.plural(fleet.streak, 'worker')} died before any was ready", now)
-    else:
-        _hold(fleet, boot_backoff(fleet.streak), now)
-
-
-def _give_up(fleet: Fleet, code: ExitCode, why: str, now: float) -> None:
-    """The failure itself has been told by then, so this line has only what follows from it."""
-    fleet.outcome, fleet.stop_began = (code, why), now
-    text = f"giving up with exit code {int(code)} ({code.meaning})"
-    fleet.say(Say("boot_failed", text, logging.ERROR, "", {"exit_code": int(code)}))
-    fleet.move_phase(PhaseFact.BOOT_FAILED)
-
-
-def _wait_for_change(fleet: Fleet) -> None:
-    if fleet.crash_hold_until < math.inf:
-        fleet.crash_hold_until = math.inf
-        fleet.say(Say("waiting_for_change", "waiting for a change of the files before trying again", logging.WARNING))
-
-
-def _count(fleet: Fleet, handle: WorkerHandle, now: float) -> None:
-    """Note the death and decide how long the next restart waits."""
-    rules = fleet.current().rules
-    fleet.crashes.append(now)
-    _forget_old(fleet, now)
-    booting = handle.ready_at is None
-    fleet.streak += booting
-    if booting and rules.reload:
-        _wait_for_change(fleet)
-        return
-    spacing = crash_spacing(len(fleet.crashes), rules)
-    if spacing > 0 or fleet.streak >= BOOT_TRIES:
-        fleet.health = Health.DEGRADED
-    _hold(fleet, max(spacing, boot_backoff(fleet.streak)), now)
-
-
-def _hold(fleet: Fleet, wait: float, now: float) -> None:
-    if wait > 0 and now + wait > fleet.crash_hold_until:
-        fleet.crash_hold_until = now + wait
-        window = fleet.current().rules.restart_window
-        fleet.say(remarks.held_back(wait, len(fleet.crashes), fleet.streak, window))
-
-
-def _forget_old(fleet: Fleet, now: float) -> None:
-    window = fleet.current().rules.restart_window
-    while fleet.crashes and fleet.crashes[0] + window <= now:
-        fleet.crashes.popleft()
-
-
-def recovery_time(fleet: Fleet) -> float | None:
-    """When a degraded fleet whose workers all serve may be called healthy again, if no worker dies until then."""
-    rules = fleet.current().rules
-    if fleet.health is Health.HEALTHY or fleet.streak > 0 or len(fleet.serving()) < fleet.wish:
-        return None
-    excess = len(fleet.crashes) - rules.max_restarts
-    if rules.max_restarts <= 0 or excess <= 0:
-        return None
-    return fleet.crashes[excess - 1] + rules.restart_window
-
-
 # --- conclusions ------------------------------------------------------------------------------------------------------
 
 
@@ -341,12 +249,9 @@ def conclude(fleet: Fleet, now: float) -> None:
     for handle in fleet.workers(WorkerState.SERVING, WorkerState.RETIRING):
         if handle.deadline is not None and handle.deadline <= now:
             _fell_silent(fleet, handle, now)
-    if fleet.crash_hold_until <= now:
-        fleet.crash_hold_until = 0.0
     if fleet.fork_hold_until <= now:
         fleet.fork_hold_until = 0.0
-    if fleet.health is Health.DEGRADED:
-        _recover(fleet, now)
+    blame.conclude(fleet, now)
     if fleet.complete_at is None and fleet.phase is Phase.RUNNING and len(fleet.serving()) >= fleet.wish:
         _complete(fleet, now)
 
@@ -361,14 +266,6 @@ def _fell_silent(fleet: Fleet, handle: WorkerHandle, now: float) -> None:
     generation = fleet.generations[handle.generation]
     if generation.state in TESTING and fleet.phase not in SHUTTING_DOWN:
         reloading.reject(fleet, generation, f"one of its workers got stuck for {silence}", now)
-
-
-def _recover(fleet: Fleet, now: float) -> None:
-    _forget_old(fleet, now)
-    wish = fleet.wish
-    if fleet.streak == 0 and len(fleet.serving()) >= wish and recovery_time(fleet) is None:
-        fleet.health = Health.HEALTHY
-        fleet.say(Say("recovered", f"restarts are no longer held back: {remarks.plural(wish, 'worker')} serving"))
 
 
 def _complete(fleet: Fleet, now: float) -> None:
