@@ -140,7 +140,8 @@ def _try_again(fleet: Fleet, mold: Mold, generation: Generation, now: float) -> 
     count = remarks.plural(len(fleet.serving(generation)), "worker")
     text = (
         f"generation {generation.number} goes on with {count} and without a mold; in {remarks.duration(wait)} a new one "
-        "imports the application from the files as they are then, which may be newer than what serves"
+        "imports the application from the files as they are then, which may be newer than what serves "
+        "(a reload makes all alike)"
     )
     facts = {"generation": generation.number, "seconds": wait, "attempt": fleet.mold_streak}
     fleet.say(Say("mold_lost", text, logging.WARNING, "", facts))

@@ -198,7 +198,7 @@ class Reason(Enum):
     FAILED = "it reported a failure"
     OWN_ACCORD = "somebody else told it to"
     HANDED_OVER = "another arbiter serves on"
-    UNANSWERED = "it did not do what it was told"
+    UNANSWERED = "it was told to fork a worker and did not"
 
 
 class Health(Enum):
