@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.server_process import COMMAND, ServerProcess, eventually
+from tests.integration.server_process import COMMAND, ServerProcess, eventually, refuses
 from tests.integration.wire import Wire
 from tests.load import Load
 
@@ -27,11 +27,6 @@ Serve = Callable[..., ServerProcess]
 APPS = Path(__file__).parent / "apps"
 JSON = ("--log-format", "json", "--bind", "127.0.0.1:0")
 FAST = ("--settle-time", "0.1", "--no-access-log")
-
-
-def refuses(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_a_killed_arbiter_leaves_the_port_to_the_next_and_no_request_under_way_is_lost(

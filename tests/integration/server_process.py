@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -47,6 +48,7 @@ __all__ = [
     "eventually",
     "fetch",
     "free_port",
+    "refuses",
     "run",
 ]
 
@@ -80,6 +82,14 @@ def free_port() -> int:
     """A TCP port on 127.0.0.1 that nobody has at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+def refuses(port: int) -> bool:
+    """Whether a connection to a port of 127.0.0.1 is refused. At the end of a drain it may also be left without an answer
+    for a moment, and asking again would take the kernel a second."""
+    with socket.socket() as sock:
+        sock.settimeout(0.1)
+        return sock.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

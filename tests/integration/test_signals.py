@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .server_process import ServerProcess, eventually
+from .server_process import ServerProcess, eventually, refuses
 from .wire import Wire
 
 pytestmark = pytest.mark.process
@@ -39,6 +38,7 @@ class Pending:
         self.gate.touch()
         response = self.wire.response()
         assert (response.status, response.body) == (200, b"%d" % self.worker)
+        self.wire.close()  # for which the worker would wait a while
 
 
 @pytest.fixture
@@ -65,11 +65,6 @@ def stuck(server: ServerProcess, folder: Path) -> Iterator[Wire]:
         wire.send(f"GET /stuck?begun={begun} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
         eventually(begun.exists, "the request has begun")
         yield wire
-
-
-def refuses(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) != 0
 
 
 @pytest.mark.parametrize(("http", "loop"), ENGINES)
