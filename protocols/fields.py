@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from .asgi import HeaderList
     from .policy import HttpPolicy
 
-__all__ = ["FORWARDING", "SPECIAL", "FieldCollector", "check_sizes", "strict_fields", "watch_forwarding"]
+__all__ = [
+    "FORWARDING",
+    "SPECIAL",
+    "FieldCollector",
+    "check_sizes",
+    "ordinary_name",
+    "strict_fields",
+    "watch_forwarding",
+]
 
 # RFC 9112 section 5: each field line is a name, a colon without space before it, a value without controls, CR LF.
 _field_lines = re.compile(rb"\r\n(" + TOKEN + rb"):[ \t]*([\t\x20-\x7e\x80-\xff]*)(?=\r\n)").findall
@@ -90,13 +98,14 @@ class FieldCollector:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field, as it came (httptools calls its callback by this name)."""
-        lower = _ordinary_get(name)
+        lower = ordinary_name(name)
         if lower is None:
-            lower = self._look_at(name, value)
+            lower = self.look_at(name, value)
         # RFC 9110 section 5.5: white space around a value is not part of it (llhttp leaves it at the end).
         self.fields.append((lower, value.rstrip()))
 
-    def _look_at(self, name: bytes, value: bytes) -> bytes:
+    def look_at(self, name: bytes, value: bytes) -> bytes:
+        """The lower case of a name that ``ordinary_name`` does not know, and what the field means to us."""
         if not name:  # picohttpparser's mark of a folded line
             raise Refusal(400, "A header field is malformed.")
         lower = name.lower()
@@ -115,7 +124,8 @@ class FieldCollector:
         return lower
 
 
-_ordinary_get = _ordinary.get
+ordinary_name = _ordinary.get
+"""The lower case of a name, as it is spelt, that is known to mean nothing to us."""
 
 
 def check_sizes(block: bytes, line_end: int, policy: HttpPolicy) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from gunicorn_h1c import IncompleteError, ParseError, parse_headers
 
-from .fields import FieldCollector, strict_fields
+from .fields import FieldCollector, ordinary_name, strict_fields
 
 __all__ = ["H1CParser"]
 
@@ -29,10 +29,14 @@ class H1CParser(FieldCollector):
         try:
             found = parse_headers(section)
         except (ParseError, IncompleteError):
-            found = strict_fields(block)
+            found = []
         ends = len(found) + 1
-        if section.count(b"\n") != ends or section.count(b"\r") != ends:
-            # Each CR it took has its LF. One LF more is behind what it took for the end, one CR less is a bare LF.
-            found = strict_fields(block)
-        for name, value in found:
-            self.on_header(name, value)
+        # Each CR it took has its LF. One LF more is behind what it took for the end, one CR less is a bare LF.
+        if section.count(b"\n") == ends == section.count(b"\r"):
+            keep = self.fields.append
+            for name, value in found:  # white space around the values is gone
+                lower = ordinary_name(name)
+                keep((self.look_at(name, value) if lower is None else lower, value))
+        else:
+            for name, value in strict_fields(block):
+                self.on_header(name, value)

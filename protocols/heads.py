@@ -66,9 +66,10 @@ class HeadMemory:
         if cut is None:
             return
         key, moved = cut
+        if moved and section.count(b"\r\n") != len(fields) + 2:
+            return  # names with an underscore were dropped: the places of lines are not those of fields
         places = tuple(section.count(b"\r\n", 0, section.find(start) + 1) for start, _ in moved)
-        if all(place < len(fields) for place in places):
-            self._known.keep(key, (fields, terms, places), tick)
+        self._known.keep(key, (fields, terms, places), tick)
 
     def learn(self) -> None:
         """Find out from what is remembered which values never come twice."""
