@@ -193,6 +193,7 @@ def _gunicorn_umask(move: _Move) -> None:
 def _hooks(move: _Move) -> None:
     """TOML names a hook as ``module:function``, so the function must live where it can be imported from."""
     for layer in move.layers:
+        left: list[str] = []
         for name, given in list(layer.values.items()):
             if options()[name].kind is not Kind.HOOK or options()[name].inert:
                 continue
@@ -201,9 +202,13 @@ def _hooks(move: _Move) -> None:
                 layer.values[name] = Given(location, given.where)
                 continue
             del layer.values[name]
+            left.append(name)
+        if left:
+            *others, last = left
+            named = f"{', '.join(others)} and {last} are functions" if others else f"{last} is a function"
             move.notes.append(
-                f"{name} is a function of {layer.title}, which cannot be imported by name: move it into a module and "
-                f'write {name} = "module:{name}"; or keep the file: asgi-arbiter -c {layer.title}'
+                f"{named} of {layer.title}, which cannot be imported by name: move {'them' if others else 'it'} into a "
+                f'module and write {last} = "module:{last}"; or keep the file: asgi-arbiter -c {layer.title}'
             )
 
 

@@ -179,7 +179,9 @@ def test_a_gunicorn_file_is_read(moved: Moved) -> None:
         "secure_scheme_headers": {"X-PROTO": "https"},
         "on_exit": "shlex:join",
     }
-    assert "# post_fork is a function of gunicorn.conf.py, which cannot be imported by name" in found.text
+    assert "# post_fork and pre_exec are functions of gunicorn.conf.py, which cannot be imported by name" in found.text
+    one = moved("one.conf.py", one__conf__py="def on_exit(server): pass\n")
+    assert "# on_exit is a function of one.conf.py, which cannot be imported by name: move it into a" in one.text
     assert "# gunicorn.conf.py, logconfig_dict is a dictionary: write it into a JSON file" in found.text
     assert "log_config" not in settings(found)
 
