@@ -94,7 +94,10 @@ class _Mold:
         gc.disable()
         prepared = self._prepare()
         self.orders.check()
-        self._nursery.open()
+        if self._breeding.rears:
+            # Who reaps must not be interrupted between that and its report; a signal wakes it up instead.
+            self._nursery.open()
+            self.orders.stop_interrupting()
         self._named = tuple(strangers())
         # Young garbage goes now; what stands is never walked again, here or in a worker, and so never copied.
         gc.collect()
@@ -121,6 +124,8 @@ class _Mold:
         while True:
             mail.poll()
             self._tell_deaths()
+            if self.orders.is_dismissed:
+                return ExitCode.OK
             for message in self.mailbox.receive():
                 if message["kind"] == "leave":
                     return ExitCode.OK

@@ -111,6 +111,11 @@ class Orders:
     def _has_lost_parent(self) -> bool:
         return not self._has_other_parent and os.getppid() != self._arbiter_pid
 
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether a signal has told us to leave; for those whom it no longer interrupts."""
+        return self._is_dismissed
+
     def stop_interrupting(self) -> None:
         """The event loop comes next: from now on a signal is remembered for ``attach`` instead of raised. An exception
         in the middle of the loop's own code leaves it half started, and a half-started loop cannot even be closed."""

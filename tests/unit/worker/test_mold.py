@@ -129,6 +129,18 @@ def test_one_that_rears_its_workers_reports_how_each_ended(rearing: Rig) -> None
     assert rearing.arbiter.receive() == [{"kind": "ended", "pid": 502, "status": 256, "peak": 7}]
 
 
+def test_one_that_rears_its_workers_is_woken_but_not_interrupted_by_a_signal(rearing: Rig) -> None:
+    """Between reaping a worker and telling it, an exception would lose how it ended."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGQUIT)}
+    rearing.mold.orders.stop_interrupting()
+    try:
+        signal.raise_signal(signal.SIGTERM)
+        assert rearing.mold._obey(PREPARED) is ExitCode.OK
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_one_that_rears_its_workers_stays_until_the_last_has_left(rearing: Rig) -> None:
     rearing.order(3, 1).close()
     rearing.arbiter.send({"kind": "leave"})
