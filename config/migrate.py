@@ -162,7 +162,7 @@ def _gunicorn_worker_class(move: _Move) -> None:
     """There is one kind of worker here; a class says whether the application is ASGI or WSGI, and no more."""
     given = move.given("worker_class")
     name = str(given.raw) if given is not None else ""
-    if WORKER_CLASSES.fullmatch(name):
+    if re.fullmatch(WORKER_CLASSES, name):
         return  # assemble() knows what the H11 classes mean
     move.drop("worker_class")
     if not name and move.is_file_only:

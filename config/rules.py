@@ -39,23 +39,23 @@ def check(config: Config, given: Given) -> Iterator[Complaint]:
             yield complaint
 
 
-WORKER_CLASSES = re.compile(
+WORKER_CLASSES = (
     r"(asgi|uvicorn|uvicorn\.workers\.Uvicorn(H11)?Worker|uvicorn_worker(\._workers)?\.Uvicorn(H11)?Worker"
     r"|asgi_arbiter\.gunicorn\.Arbiter(H11)?Worker)"
 )
-"""The values of ``worker_class`` that name an ASGI worker, which is the one kind that there is."""
+"""A pattern: the values of ``worker_class`` that name an ASGI worker, which is the one kind that there is."""
 WSGI_CLASSES = {"sync", "gthread", "gevent", "eventlet", "tornado", "gevent_wsgi", "gevent_pywsgi"}
 """gunicorn's own classes that run something else."""
 
 
 def wants_h11(worker_class: str) -> bool:
     """Whether the class is one of those for PyPy, which mean http h11 and loop asyncio."""
-    return bool(WORKER_CLASSES.fullmatch(worker_class)) and "H11" in worker_class
+    return bool(re.fullmatch(WORKER_CLASSES, worker_class)) and "H11" in worker_class
 
 
 def _worker_class_runs_asgi(config: Config, given: Given) -> Complaint | None:
     name = config.worker_class
-    if not name or WORKER_CLASSES.fullmatch(name):
+    if not name or re.fullmatch(WORKER_CLASSES, name):
         return None
     if name in WSGI_CLASSES:
         why = f'"{name}" runs WSGI applications and asgi-arbiter runs ASGI ones; for WSGI use --interface wsgi instead'
