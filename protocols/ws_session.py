@@ -23,7 +23,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import weakref
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -99,13 +98,11 @@ class Session:
     __slots__ = (
         "_denial",
         "_farewell",
-        "_handed",
         "_parting",
         "_queue",
         "_queued_bytes",
         "_stalled",
         "_waiter",
-        "_wake_ups",
         "_wire",
         "close_code",
         "context",
@@ -129,13 +126,10 @@ class Session:
         self.is_over = True
         """Whether the application is not running."""
         self._wire = wire
-        self._wake_ups = _wake_ups_of(context.loop)
         self._queue: list[Message] | tuple[()] = [{"type": "websocket.connect"}]
         self._queued_bytes = 0
         self._stalled = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._handed: Message | None = None
-        """A message on its way to the receiver, which will be woken."""
+        self._waiter: asyncio.Future[Message] | None = None
         self._farewell: Message | None = None
         self._parting = 0
         self._denial: Denial | None = None
@@ -170,17 +164,17 @@ class Session:
             if self._waiter is not None:
                 await asyncio.wait((self._waiter,))  # another task of the application is in receive()
                 continue
-            waiter: asyncio.Future[None] = asyncio.Future(loop=self._wake_ups.loop)
+            # What loop.create_future() does, with one call less.
+            waiter: asyncio.Future[Message] = asyncio.Future(loop=self.context.loop)
             self._waiter = waiter
             try:
-                await waiter
+                return await waiter
             except asyncio.CancelledError:
-                self._gave_up(waiter)
+                if waiter is self._waiter:
+                    self._waiter = None
+                elif not waiter.cancelled():  # delivered, and cancelled before it woke: it is for the next receiver
+                    self._return(waiter.result())
                 raise
-            message = self._handed
-            if message is not None:
-                self._handed = None
-                return message
 
     def _take(self) -> Message:
         queue = self._queue
@@ -265,10 +259,12 @@ class Session:
     def deliver(self, message: Message) -> bool:
         """A message of the peer. True if the queue is full: deliver no more before ``Wire.has_room``."""
         self.messages_in += 1
-        if self._waiter is not None and self._handed is None:
-            self._handed = message
-            self._wake_ups.add(self)
-            return False
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(message)
+                return False
         if self._queue:
             self._queue.append(message)
         else:
@@ -277,20 +273,19 @@ class Session:
         self._stalled = len(self._queue) >= self.context.config.ws_max_queue or self._queued_bytes >= QUEUED_BYTES
         return self._stalled
 
-    def _gave_up(self, waiter: asyncio.Future[None]) -> None:
-        """The receiver was cancelled. What was on its way to it is for the next one."""
-        if self._waiter is waiter:
-            self._waiter = None
-        message, self._handed = self._handed, None
-        if message is not None:
+    def _return(self, message: Message) -> None:
+        """Before all others in the queue, unless somebody waits for it."""
+        if not self._answer(message):
             self._queue = [message, *self._queue]
             self._queued_bytes += _size(message)
-            self._wake()
 
-    def _wake(self) -> None:
+    def _answer(self, message: Message) -> bool:
+        """To the receiver that waits, if there is one."""
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is None or waiter.done():
+            return False
+        waiter.set_result(message)
+        return True
 
     def end(self, code: int, reason: str = "") -> None:
         """The peer closed, broke the protocol or is gone: the application is told once, and may send no more."""
@@ -319,7 +314,7 @@ class Session:
             return
         self.close_code = code
         self._farewell = {"type": "websocket.disconnect", "code": code, "reason": reason}
-        self._wake()
+        self._answer(dict(self._farewell))
 
     # The end of the application
 
@@ -369,59 +364,6 @@ class Session:
     def _leaving_code(self) -> int:
         """For a task that was cancelled: by a drain, or by the application itself."""
         return leaving_code(self.context.draining) if self.context.draining else 1011
-
-
-class _WakeUps:
-    """The receivers that got something to receive in this turn of the loop. All go on in one callback of the next turn:
-    a callback for each, which is what the result of a future costs, is dearer than all else in a short message. To go on
-    at once, between two reads, would be cheaper still for us, but dearer for the kernel: it likes writes in a row."""
-
-    __slots__ = ("__weakref__", "_sessions", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._sessions: list[Session] = []
-
-    def add(self, session: Session) -> None:
-        """Its receiver goes on in the next turn."""
-        if not self._sessions:
-            self.loop.call_soon(self._run)
-        self._sessions.append(session)
-
-    def _run(self) -> None:
-        sessions = iter(self._sessions)
-        self._sessions = []
-        try:
-            for session in sessions:
-                waiter = session._waiter
-                if waiter is None:
-                    continue
-                session._waiter = None
-                callbacks = waiter._callbacks
-                if callbacks and len(callbacks) == 1:
-                    # What set_result() would have the loop do later: a task waits, and nobody else.
-                    ((wakeup, context),) = callbacks
-                    waiter.remove_done_callback(wakeup)
-                    waiter.set_result(None)
-                    context.run(wakeup, waiter)
-                elif not waiter.done():
-                    waiter.set_result(None)
-        finally:
-            for session in sessions:  # after an exit out of an application
-                self.add(session)
-
-
-_latest: weakref.ref[_WakeUps] | None = None
-
-
-def _wake_ups_of(loop: asyncio.AbstractEventLoop) -> _WakeUps:
-    """One for all sessions of a loop."""
-    global _latest
-    found = _latest() if _latest is not None else None
-    if found is None or found.loop is not loop:
-        found = _WakeUps(loop)
-        _latest = weakref.ref(found)
-    return found
 
 
 def leaving_code(reason: str) -> int:

@@ -427,83 +427,25 @@ def test_a_frameworks_word_for_a_peer_that_is_gone_is_no_error_once_it_is_gone(
     assert "WEBSOCKET /chat" in caplog.text
 
 
-def test_receivers_that_got_something_in_the_same_turn_go_on_in_one_callback_in_their_order() -> None:
-    trail: list[str] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(ACCEPT)
-        await receive()
-        trail.append((await receive())["text"] + scope["path"])
-        assert asyncio.current_task() is not None
-        asyncio.get_running_loop().call_soon(trail.append, "later")
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        context = ConnectionContext(app, Config(), loop)
-        sessions = [Session(context, {"path": f"/{number}"}, Notes()) for number in range(3)]
-        for session in sessions:
-            loop.call_soon(session.start)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        for session in sessions:
-            text("m")(session)
-        assert trail == []  # nobody runs while the loop still reads
-        for _ in range(3):
-            await asyncio.sleep(0)
-
-    asyncio.run(main())
-    assert trail == ["m/0", "m/1", "m/2", "later", "later", "later"]
-
-
-def test_an_exit_out_of_one_application_does_not_take_the_messages_of_the_others_along() -> None:
-    heard: list[str] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(ACCEPT)
-        await receive()
-        heard.append((await receive())["text"] + scope["path"])
-        if scope["path"] == "/0":
-            raise SystemExit
-
-    async def begin() -> list[Session]:
-        loop = asyncio.get_running_loop()
-        context = ConnectionContext(app, Config(), loop)
-        sessions = [Session(context, {"path": f"/{number}"}, Notes()) for number in range(2)]
-        for session in sessions:
-            loop.call_soon(session.start)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        return sessions
-
-    async def pause() -> None:
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-    loop = asyncio.new_event_loop()
-    try:
-        for session in loop.run_until_complete(begin()):
-            text("m")(session)
-        with pytest.raises(SystemExit):
-            loop.run_until_complete(asyncio.sleep(1))
-        loop.run_until_complete(pause())
-    finally:
-        loop.close()
-    assert heard == ["m/0", "m/1"]
-
-
-def test_a_message_is_not_lost_when_the_receiver_is_cancelled_while_another_waits() -> None:
-    heard: list[Any] = []
-
+def test_a_message_whose_receiver_is_cancelled_goes_to_another_that_waits_by_then() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send(ACCEPT)
-        pending.append(asyncio.ensure_future(receive()))
-        await asyncio.sleep(0)
-        heard.append((await receive())["text"])
+        tasks.append(asyncio.ensure_future(receive()))
+        await asyncio.Event().wait()
 
-    pending: list[Any] = []
-    converse(app, lambda s: (text("a")(s), pending[0].cancel()))
-    assert heard == ["a"]
+    def step(session: Session) -> None:
+        text("a")(session)
+        tasks[0].cancel()
+        receivers.append(session.receive())
+        futures.append(receivers[0].send(None))  # it waits before the other one wakes
+
+    tasks: list[Any] = []
+    receivers: list[Any] = []
+    futures: list[Any] = []
+    converse(app, step)
+    assert futures[0].result()["text"] == "a"
+    receivers[0].close()
 
 
 def test_a_receiver_with_a_time_limit_gets_its_message_or_leaves_it_for_the_next() -> None:
