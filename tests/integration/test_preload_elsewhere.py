@@ -163,7 +163,7 @@ def test_workers_outlive_their_mold_and_their_death_is_noticed_all_the_same(
 def test_everything_killed_at_once_comes_back(start: Callable[..., ServerProcess]) -> None:
     server = start("-w", "3")
     first = mold(server)
-    for pid in (*children(first), first):
+    for pid in (first, *children(first)):  # the mold first, which might replace one of them else
         os.kill(pid, signal.SIGKILL)
     server.wait_event("mold_ready", count=2)
     eventually(lambda: len(children(mold(server))) == 3, "three workers of another mold")
