@@ -467,10 +467,10 @@ class Config(Record, kw_only=True):
         also=("--http-parser",),
         uvicorn="--http",
         gunicorn="http_parser",
-        choices=("auto", "h1c", "httptools", "h11"),
+        choices=("auto", "httptools", "h1c", "h11"),
         spelled={"fast": "httptools", "python": "h11", "zttp": "auto"},
         noted={"zttp": "zttp is not supported; the default parser is used"},
-        help="The HTTP/1.1 parser; auto is the first of h1c (extra h1c), httptools and h11 that is installed.",
+        help="The HTTP/1.1 parser; auto is the first of httptools, h1c (extra h1c) and h11 that is installed.",
     )
     keepalive: float = setting(
         5.0,

@@ -50,8 +50,8 @@ def _parser_type(name: str) -> type[HeadParser]:
 
 
 _PARSERS = {
-    "h1c": ("h1c_parser", "H1CParser", "gunicorn_h1c", "'asgi-arbiter[h1c]'"),
     "httptools": ("httptools_parser", "HttptoolsParser", "httptools", "httptools"),
+    "h1c": ("h1c_parser", "H1CParser", "gunicorn_h1c", "'asgi-arbiter[h1c]'"),
     "h11": ("h11_parser", "H11Parser", "h11", "h11"),
 }
 """The head parsers in the order in which ``auto`` tries them: module, class, package, what to install."""

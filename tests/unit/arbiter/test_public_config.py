@@ -131,7 +131,7 @@ def test_an_unknown_keyword_is_a_type_error_that_names_the_nearest() -> None:
     [
         ({"workers": "x"}, r'^Config\(\), workers: expected a whole number .*, found "x"$'),
         ({"port": "http"}, r"^Config\(\), port: expected a port"),
-        ({"http": object}, r"^Config\(\), http: expected auto, h1c, httptools or h11, found <class"),
+        ({"http": object}, r"^Config\(\), http: expected auto, httptools, h1c or h11, found <class"),
         ({"headers": [5]}, r"^Config\(\), headers: expected pairs of name and value, found 5$"),
         ({"headers": [("Content-Length", "5")]}, r"^Config\(\), headers: .* the server writes that header itself"),
         ({"log_config": 5}, r"^Config\(\), log_config: expected a dictionary, a path or None, found 5$"),

@@ -174,7 +174,7 @@ def test_parsers_have_names_and_third_party_ones_have_places() -> None:
     assert take("http", "python") == "h11"
     assert take("http", "my.module:Parser") == "my.module:Parser"
     assert take("ws", "websockets-sansio") == "websockets"
-    assert refusal("http", "quick") == "auto, h1c, httptools or h11, or module:attribute"
+    assert refusal("http", "quick") == "auto, httptools, h1c or h11, or module:attribute"
 
 
 def test_a_value_that_stands_for_another_comes_with_a_notice() -> None:

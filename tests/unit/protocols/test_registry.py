@@ -38,10 +38,10 @@ def chosen(name: str) -> str:
 
 
 def test_auto_is_the_first_parser_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert chosen("auto") == ("H1CParser" if "h1c" in PARSERS else "HttptoolsParser")
-    monkeypatch.setitem(sys.modules, MODULES["h1c"], None)
     assert chosen("auto") == "HttptoolsParser"
     monkeypatch.setitem(sys.modules, MODULES["httptools"], None)
+    assert chosen("auto") == ("H1CParser" if "h1c" in PARSERS else "H11Parser")
+    monkeypatch.setitem(sys.modules, MODULES["h1c"], None)
     assert chosen("auto") == "H11Parser"
 
 
