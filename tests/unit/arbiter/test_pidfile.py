@@ -72,7 +72,7 @@ def test_a_directory_that_cannot_be_searched_is_named(monkeypatch: pytest.Monkey
     pidfile = Pidfile("/secret/app.pid", 4711)
     monkeypatch.setattr("os.open", refuse)
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(InvalidSetting, match="^pidfile: cannot write /secret/app.pid: Permission denied$"):
+    with pytest.raises(InvalidSetting, match=r"^pidfile: cannot write /secret/app.pid: Permission denied$"):
         pidfile.create()
 
 

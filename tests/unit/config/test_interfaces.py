@@ -97,7 +97,6 @@ def test_asgi_2_is_recognised(app: Callable[..., Any]) -> None:
     assert adapt(app, "auto") is not app
 
 
-
 @pytest.mark.parametrize("interface", ["wsgi", "asgi2"])
 def test_an_asynchronous_application_is_of_no_older_interface(interface: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
