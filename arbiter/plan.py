@@ -26,6 +26,7 @@ from .actions import (
     ReopenLogs,
     Signal,
     Spawn,
+    StepDown,
 )
 from .fleet import Fleet
 from .ledger import Generation, WorkerHandle
@@ -46,6 +47,8 @@ def plan(fleet: Fleet, now: float) -> list[Action]:
     if fleet.reopen_wanted:
         actions.append(ReopenLogs((*(handle.pid for handle in fleet.workers()), *fleet.molds)))
     actions += succession.orders(fleet, now)
+    if any(isinstance(action, StepDown) for action in actions):
+        return actions  # the rest would be planned for one that leads
     if fleet.phase in SHUTTING_DOWN:
         return actions + _stop(fleet, now)
     actions += _reload(fleet)

@@ -109,6 +109,13 @@ class TestThePredecessor:
         story.see(ev.ChildExited(successor(story).pid, code=1))
         assert story.fleet.phase is Phase.RELOADING
 
+    def test_whoever_steps_down_makes_no_worker_in_the_same_breath(self) -> None:
+        story = upgrading()
+        pid = successor(story).pid
+        led(story).see(ev.ChildExited(story.pids()[0], signal=9))
+        assert story.orders() == [act.StepDown(pid, ("127.0.0.1:8000",))]
+        assert not any(isinstance(action, act.Spawn) for action in story.obey())
+
     def test_a_reload_that_was_asked_for_during_an_upgrade_is_left_to_whoever_leads_then(self) -> None:
         story = upgrading().signal(Order.RELOAD)
         pid = successor(story).pid
