@@ -172,10 +172,11 @@ def test_what_waits_in_the_accept_queue_at_term_is_answered_and_what_comes_later
     for wire in wires:
         assert wire.response().body == b"%d" % first
         wire.close()
+    eventually(lambda: first not in server.workers(), "it has left")
     with socket.socket() as late:  # the socket still listens, since the other worker has it too
         late.setblocking(False)
         late.connect_ex(address)
-        if sys.platform == "linux":
+        if sys.platform == "linux" and os.geteuid() == 0:  # some kernels let nobody else filter packets
             assert not select.select([], [late], [], 0.1)[1]
     os.kill(second, signal.SIGCONT)
     assert server.wait_exit() == 0

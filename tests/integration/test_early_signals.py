@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .server_process import COMMAND, SCRIPT, ServerProcess, eventually
+from .server_process import COMMAND, SCRIPT, ServerProcess, as_in_the_foreground, eventually
 
 pytestmark = pytest.mark.process
 
@@ -76,10 +76,6 @@ def test_a_stop_ends_the_start_at_once(
 
 
 def test_ctrl_c_ends_the_start_at_once(starting: Callable[..., tuple[ServerProcess, Path]]) -> None:
-    def as_in_the_foreground() -> None:
-        """A shell lets what it starts in the background ignore SIGINT; the tests themselves may have been started so."""
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
     server, _ = starting(preexec_fn=as_in_the_foreground)
     server.signal(signal.SIGINT)
     assert server.wait_exit() == 130

@@ -65,6 +65,10 @@ class Front:
         assert text.count(SOCKET) >= 2
         text = re.sub(r"127\.0\.0\.1:808\d(?=;|$)", f"127.0.0.1:{self.port}", text, flags=re.MULTILINE)
         settings = folder / name
+        temporary = "".join(f"{what}_temp_path {folder}/{what};" for what in ("client_body", "proxy"))
+        text = re.sub(
+            "^http {", "http { " + temporary, text, flags=re.MULTILINE
+        )  # not everybody may write to nginx's own
         settings.write_text(text.replace(SOCKET, str(folder / "app.sock")))
         commands = {
             "nginx": [needs(name), "-e", "stderr", "-c", str(settings), "-g", f"daemon off; pid {folder}/nginx.pid;"],
