@@ -15,7 +15,7 @@ elsewhere      any                              ``MisusedByApplication`` is rais
 =============  ===============================  ==============================================================
 
 The table is ``_TABLE`` below. CLOSING waits for the peer's close frame; every phase goes to CLOSED when the connection
-is lost. If the application's task ends first, ``_ENDINGS`` says what the peer is told: it is always told something.
+is lost. If the application's task ends first, ``_conclude`` says what the peer is told: it is always told something.
 """
 
 from __future__ import annotations
