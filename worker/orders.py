@@ -204,7 +204,10 @@ class Orders:
                 act(str(message.get("reason") or "recycle"))
         if self._mailbox.at_eof:
             self._loop.remove_reader(self._mailbox.fileno())
-            log.warning("the arbiter is gone (killed?): finishing what is under way, then leaving", extra={"event": "arbiter_gone"})
+            log.warning(
+                "the arbiter is gone (killed?): finishing what is under way, then leaving",
+                extra={"event": "arbiter_gone"},
+            )
             self._leave("orphaned")
 
     def _leave(self, reason: str, *, quick: bool = False) -> None:
