@@ -5,7 +5,7 @@ Rules:
 * The command runs in a session of its own, so that everything it ever started can be found again, and with an
   environment from which nothing of the machine's own configuration leaks in.
 * A test waits for events (a notification, a log line, an exit), never for an amount of time. Every wait is bounded
-  by ``PATIENCE``; set ``ASGI_ARBITER_TEST_PATIENCE=3`` for three times as much on a slow machine.
+  by ``PATIENCE``; set ``TEST_PATIENCE=3`` for three times as much on a slow machine.
 * When a server is closed, nothing of it may be left: no process, no listening port, no traceback in the log that the
   test did not ask for. Whatever is left is killed, and then the test fails.
 """
@@ -53,7 +53,7 @@ __all__ = [
     "run",
 ]
 
-PATIENCE = 20.0 * float(os.environ.get("ASGI_ARBITER_TEST_PATIENCE", "1"))
+PATIENCE = 20.0 * float(os.environ.get("TEST_PATIENCE", "1"))
 COMMAND: Sequence[str] = (sys.executable, "-P", "-m", "asgi_arbiter")
 SCRIPT = Path(sys.executable).with_name("asgi-arbiter")
 APPS = Path(__file__).parent / "apps"
