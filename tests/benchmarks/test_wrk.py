@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import socketserver
+import subprocess
+import threading
 
 import pytest
 
@@ -59,3 +63,40 @@ def test_a_run_lasts_at_least_the_one_second_that_wrk_can_do() -> None:
 def test_a_browser_sends_twelve_headers_with_host() -> None:
     assert len(BROWSER_HEADERS) == 11
     assert WORKLOADS["headers"].command(8000, 1).count("-H") == 11
+
+
+class _OneAnswer(socketserver.StreamRequestHandler):
+    """Notes the head of one request and answers it."""
+
+    heads: list[bytes]
+
+    def handle(self) -> None:
+        self.connection.settimeout(5)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = self.rfile.readline()
+            if not line:
+                return
+            head += line
+        self.heads.append(head)
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason=wrk.HOW_TO_GET_IT)
+def test_no_head_of_the_distinct_workload_comes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+    monkeypatch.setattr(_OneAnswer, "heads", heads, raising=False)
+    with socketserver.TCPServer(("127.0.0.1", 0), _OneAnswer) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        try:
+            subprocess.run(
+                WORKLOADS["distinct"].command(server.server_address[1], 1.0), check=True, capture_output=True
+            )
+        finally:
+            server.shutdown()
+            serving.join()
+    numbers = [re.findall(rb"X-Request-Id: (\d{12})\r\n", head) for head in heads]
+    assert len(heads) > 2
+    assert all(len(number) == 1 for number in numbers)
+    assert len(set(heads)) == len(heads)

@@ -78,6 +78,7 @@ WORKLOADS: dict[str, Workload] = {
     for workload in (
         Workload("hello", "hello, 64 connections"),
         Workload("headers", "hello, 12 browser headers", headers=BROWSER_HEADERS),
+        Workload("distinct", "the same, none comes twice", headers=(*BROWSER_HEADERS, "X-Request-Id: {number}")),
         Workload("suspend", "hello after a suspension", path="/suspend"),
         Workload("post", "POST echo 1 KB", path="/echo", method="POST", body_bytes=1024),
         Workload("upload", "upload 1 MB", path="/sink", method="POST", body_bytes=1_000_000, connections=8),

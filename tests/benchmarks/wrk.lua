@@ -1,4 +1,5 @@
 -- One script for every wrk workload: arguments are METHOD BODY-BYTES PIPELINE-DEPTH.
+-- "{number}" in a header is another number in each request.
 -- At the end it prints one line of figures, which is easier to read back than wrk's own text.
 
 init = function(args)
@@ -9,8 +10,15 @@ init = function(args)
       wrk.body = string.rep("x", size)
       wrk.headers["Content-Type"] = "application/octet-stream"
    end
-   if depth > 1 then
-      local one = wrk.format()
+   local one = wrk.format()
+   local before, after = one:match("^(.-){number}(.*)$")
+   if before then
+      local number = 0
+      request = function()
+         number = number + 1
+         return before .. string.format("%012d", number) .. after
+      end
+   elseif depth > 1 then
       local all = string.rep(one, depth)
       request = function() return all end
    end
