@@ -23,6 +23,7 @@ from .extensions import for_http_1_0, with_tls
 from .fields import check_sizes
 from .first_step import start
 from .flow import HIGH_WATER, Waiters, wake
+from .progress import reset
 from .proxy import apply_forwarding
 from .reading import ANSWER, BODY, CLOSED, DISCARD_LIMIT, HEAD
 from .request_line import read_request_line
@@ -114,7 +115,7 @@ class HttpConnection(EndingReader):
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        self._unmoved = self._write_pace = None
+        self._taking = self._write_pace = None
 
     def resume_writing(self) -> None:
         self.write_paused = False
@@ -306,7 +307,7 @@ class HttpConnection(EndingReader):
         if self.context.access_log is not None:
             self._log(cycle)
         if cycle.ends_with_connection:
-            self._reset()
+            reset(self.transport)
         elif self._cork is not None:
             self._finish(linger=False)  # it holds the answers before this one
         else:

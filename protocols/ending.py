@@ -10,13 +10,11 @@ bytes destroys the response on its way (RFC 9112 section 9.6), and as long as it
 from __future__ import annotations
 
 import logging
-import socket
-import struct
 from typing import TYPE_CHECKING, Final
 
 from .errors import Refusal
 from .pace import Pace
-from .progress import progress, undelivered
+from .progress import Taking, reset, taking, undelivered
 from .reading import BODY, CLOSED, DISCARD, HEAD, RequestReader
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ LINGER_TICKS: Final = 3
 class EndingReader(RequestReader):
     """A reader that knows when to stop, and how."""
 
-    __slots__ = ("_body_pace", "_since", "_unmoved", "_write_pace", "half_closed")
+    __slots__ = ("_body_pace", "_since", "_taking", "_write_pace", "half_closed")
 
     _since: int
     """The tick at which the current request began."""
@@ -43,8 +41,7 @@ class EndingReader(RequestReader):
         super().__init__(context, parser_type)
         self.half_closed = False
         """The client has sent its end of file; it may still read."""
-        self._unmoved: tuple[int, tuple[int, int]] | None = None
-        """Since when the client has been seen to take nothing, and the mark of its progress."""
+        self._taking: Taking | None = None
         self._body_pace: Pace | None = None
         self._write_pace: Pace | None = None
 
@@ -74,13 +71,6 @@ class EndingReader(RequestReader):
             self._reading = CLOSED
             self.transport.close()
 
-    def _reset(self) -> None:
-        """Cut the connection; the kernel forgets what is still to be sent, and tells the client."""
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
-
     def drain(self, reason: str) -> None:
         """The worker is leaving; ``must_close`` sees to busy connections."""
         if self._reading is HEAD and not self._held:
@@ -106,7 +96,7 @@ class EndingReader(RequestReader):
             log.info(
                 "a client takes too little of its response: %s", self.describe(), extra={"event": "client_stalled"}
             )
-            self._reset()
+            reset(self.transport)
         elif 0 < self._deadline <= tick:
             self._deadline = 0
             self._expire(tick)
@@ -163,8 +153,8 @@ class EndingReader(RequestReader):
             return False
         if self._unmoved_for(tick) >= policy.write_ticks:
             return True
-        assert self._unmoved is not None
-        acknowledged = self._unmoved[1][1]
+        assert self._taking is not None
+        acknowledged = self._taking[1][1]
         if not acknowledged or not policy.write_least:
             return False
         if self._write_pace is None:
@@ -173,7 +163,5 @@ class EndingReader(RequestReader):
 
     def _unmoved_for(self, tick: int) -> int:
         """For how many ticks the client has been seen to take nothing."""
-        now = progress(self.transport)
-        if self._unmoved is None or self._unmoved[1] != now:
-            self._unmoved = tick, now
-        return tick - self._unmoved[0]
+        self._taking = taking(self._taking, self.transport, tick)
+        return tick - self._taking[0]

@@ -1,15 +1,20 @@
-"""Does the client take what is sent to it? Asked once a second, and only while something waits to be sent."""
+"""Does the client take what is sent to it? Asked once a second, and only while something waits to be sent. And the end of
+one that does not."""
 
 from __future__ import annotations
 
 import socket
+import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["progress", "undelivered"]
+__all__ = ["Taking", "progress", "reset", "taking", "undelivered"]
+
+Taking = tuple[int, tuple[int, int]]
+"""The tick since which a client has been seen to take nothing, and the mark of its progress then."""
 
 _DARWIN_SO_NWRITE: Final = 0x1024
 _INET: Final = (socket.AF_INET, socket.AF_INET6)
@@ -32,6 +37,15 @@ def progress(transport: asyncio.Transport) -> tuple[int, int]:
     return held, int.from_bytes(info[_ACKNOWLEDGED], sys.byteorder)
 
 
+def taking(before: Taking | None, transport: asyncio.Transport, tick: int) -> Taking:
+    """What is known at ``tick``, from what was known ``before``. What is added to the buffer meanwhile does not count as
+    taken: an application may send from many tasks, and a server pings on."""
+    now = progress(transport)
+    since, mark = before or (tick, now)
+    has_taken = now[0] < mark[0] or now[1] != mark[1]
+    return tick if has_taken else since, now
+
+
 def undelivered(transport: asyncio.Transport) -> int:
     """Bytes of ours that the client's kernel has not got yet, as far as anybody tells. Below TLS a loop may hold some of
     which the transport does not know; but then the kernel's queue is not empty either."""
@@ -49,3 +63,11 @@ def undelivered(transport: asyncio.Transport) -> int:
     except (OSError, ValueError):  # closed in the meantime
         return held
     return int.from_bytes(queued, sys.byteorder)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Cut the connection; the kernel forgets what is still to be sent, and tells the client."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family in _INET:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

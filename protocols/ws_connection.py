@@ -108,7 +108,7 @@ class WebSocketConnection(Farewell):
     def pause_writing(self) -> None:
         """From the transport: its buffer is over the high-water mark."""
         self.is_blocked = True
-        self._unmoved = None
+        self._taking = None
 
     def resume_writing(self) -> None:
         """From the transport: its buffer is below the low-water mark."""

@@ -15,12 +15,10 @@ import asyncio
 import logging
 import math
 import random
-import socket
-import struct
 from typing import TYPE_CHECKING, Final
 
 from .policy import ticks
-from .progress import progress
+from .progress import Taking, reset, taking
 from .ws_core import CoreFactory
 from .ws_frames import close_payload, frame_head
 from .ws_reader import FrameReader
@@ -52,7 +50,7 @@ class Farewell(FrameReader):
         "_leave_at",
         "_ping_at",
         "_pong_by",
-        "_unmoved",
+        "_taking",
         "context",
         "is_blocked",
         "transport",
@@ -67,8 +65,7 @@ class Farewell(FrameReader):
         self._is_lost = False
         self._close_by = self._leave_at = self._ping_at = self._pong_by = 0
         self._awaited_pong = b""
-        self._unmoved: tuple[int, tuple[int, int]] | None = None
-        """The tick at which the peer was first seen to have taken just so much of what is sent."""
+        self._taking: Taking | None = None
 
     # The session's calls (``Wire``)
 
@@ -130,7 +127,7 @@ class Farewell(FrameReader):
         """See ``Connection``: a peer that takes nothing or does not close, the spread of leaving, pings and answers."""
         if self.is_blocked and self._has_stalled(tick):
             log.info("a client takes nothing: %s", self.describe(), extra={"event": "client_stalled"})
-            self._reset()
+            reset(self.transport)
         elif self._close_by:
             if tick >= self._close_by:
                 self._close_late(tick)
@@ -148,14 +145,9 @@ class Farewell(FrameReader):
         return 0 < limit <= self._unmoved_for(tick)
 
     def _unmoved_for(self, tick: int) -> int:
-        """For how many ticks the peer has been seen to take nothing. What is added meanwhile does not count as taken:
-        an application may send from many tasks, and pings go on."""
-        now = progress(self.transport)
-        since, before = self._unmoved or (tick, now)
-        if now[0] < before[0] or now[1] != before[1]:
-            since = tick
-        self._unmoved = since, now
-        return tick - since
+        """For how many ticks the peer has been seen to take nothing."""
+        self._taking = taking(self._taking, self.transport, tick)
+        return tick - self._taking[0]
 
     def _close_late(self, tick: int) -> None:
         """The peer has not answered our close frame; perhaps because it is behind much that it still takes."""
@@ -219,13 +211,6 @@ class Farewell(FrameReader):
         """Close when everything is written, or when ``CLOSE_TIMEOUT`` has passed."""
         self._close_by = self.context.tick + CLOSE_TIMEOUT + 1
         self.transport.close()
-
-    def _reset(self) -> None:
-        """Cut the connection; the kernel forgets what is still to be sent."""
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
 
     def _settle(self) -> None:
         """Transport and application are both over."""

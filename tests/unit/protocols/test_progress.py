@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from asgi_arbiter.protocols.progress import progress, undelivered
+from asgi_arbiter.protocols.progress import progress, reset, taking, undelivered
 from tests.http_support import MemoryTransport
 
 
@@ -76,4 +76,34 @@ def test_below_tls_the_kernel_is_asked() -> None:
                 assert time.monotonic() < deadline
         assert undelivered(transport) == 0  # closed
     assert undelivered(MemoryTransport(loop, {"sslcontext": object()})) == 0
+    loop.close()
+
+
+def test_a_client_takes_when_less_is_held_and_not_when_more_is() -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        transport = MemoryTransport(loop, {})
+        transport.unflushed = 10
+        known = taking(None, transport, 1)
+        transport.unflushed = 20
+        known = taking(known, transport, 2)
+        assert known[0] == 1
+        transport.unflushed = 19
+        known = taking(known, transport, 3)
+        assert known[0] == 3
+        assert taking(known, transport, 9)[0] == 3
+    finally:
+        loop.close()
+
+
+def test_a_reset_is_told_to_the_client_and_throws_away_what_it_has_not_got() -> None:
+    loop = asyncio.new_event_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        ours, _ = server.accept()
+        transport = MemoryTransport(loop, {"socket": ours})
+        reset(transport)
+        assert transport.aborted
+        ours.close()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
     loop.close()
