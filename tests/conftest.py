@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -16,7 +17,14 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def pytest_sessionstart() -> None:
-    """Compile the sources once. The servers under test write no bytecode (see ``clean_environment``), and where this
+    """The tests may have been started in the background, where a shell lets programs ignore Ctrl-C, in a fresh clone."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    compile_sources()
+
+
+def compile_sources() -> None:
+    """The servers under test write no bytecode (see ``clean_environment``), and where this
     process writes none either, as in many a CI, each of their workers would compile everything anew."""
     for name in ("arbiter", "config", "protocols", "worker"):
         compileall.compile_dir(REPOSITORY / name, quiet=2)

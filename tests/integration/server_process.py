@@ -44,7 +44,6 @@ __all__ = [
     "TRUSTS_NOBODY",
     "Finished",
     "ServerProcess",
-    "as_in_the_foreground",
     "clean_environment",
     "eventually",
     "fetch",
@@ -91,12 +90,6 @@ def refuses(port: int) -> bool:
     with socket.socket() as sock:
         sock.settimeout(0.1)
         return sock.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
-
-
-def as_in_the_foreground() -> None:
-    """For ``preexec_fn``. A shell lets what it starts in the background ignore SIGINT; the tests themselves may have been
-    started so."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

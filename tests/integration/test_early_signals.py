@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .server_process import COMMAND, SCRIPT, ServerProcess, as_in_the_foreground, eventually
+from .server_process import COMMAND, SCRIPT, ServerProcess, eventually
 
 pytestmark = pytest.mark.process
 
@@ -76,7 +76,7 @@ def test_a_stop_ends_the_start_at_once(
 
 
 def test_ctrl_c_ends_the_start_at_once(starting: Callable[..., tuple[ServerProcess, Path]]) -> None:
-    server, _ = starting(preexec_fn=as_in_the_foreground)
+    server, _ = starting()
     server.signal(signal.SIGINT)
     assert server.wait_exit() == 130
     assert server.log.strip() == ""

@@ -25,7 +25,7 @@ from asgi_arbiter import Config, Server
 from asgi_arbiter.config import BindError
 from tests.logging_support import untouched
 
-from .server_process import EXAMPLES, PATIENCE, as_in_the_foreground, clean_environment, eventually, fetch, free_port
+from .server_process import EXAMPLES, PATIENCE, clean_environment, eventually, fetch, free_port
 
 # --- scripts ------------------------------------------------------------------------------------------------------------
 
@@ -86,7 +86,6 @@ class Script:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=as_in_the_foreground,
             )
 
     @property
