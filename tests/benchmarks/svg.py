@@ -7,11 +7,11 @@ from html import escape
 
 __all__ = ["chart"]
 
-LEFT = 210
-WIDTH = 760
+LEFT = 250
+WIDTH = 800
 BAR = 11
 GAP = 14
-TOP = 70
+TOP = 86
 COLOURS = ("#7d8590", "#a5adb6", "#c3b1a0", "#9db8a8", "#b9a5c4", "#a3bccf", "#d0c39a")
 OURS_COLOUR = "#c2410c"
 
@@ -71,9 +71,12 @@ def _bar(y: float, length: float, ratio: float, colour: str, hint: str, strong: 
 
 def _legend(servers: Sequence[str], colours: Mapping[str, str]) -> list[str]:
     parts = []
-    x = 16.0
+    x, y = 16.0, 38
     for server in servers:
-        parts.append(f'<rect x="{x:.0f}" y="38" width="10" height="10" fill="{colours[server]}"/>')
-        parts.append(f'<text x="{x + 14:.0f}" y="47">{escape(server)}</text>')
-        x += 26 + 6.6 * len(server)
+        width = 30 + 6.8 * len(server)
+        if x + width > WIDTH:
+            x, y = 16.0, y + 18
+        parts.append(f'<rect x="{x:.0f}" y="{y}" width="10" height="10" fill="{colours[server]}"/>')
+        parts.append(f'<text x="{x + 14:.0f}" y="{y + 9}">{escape(server)}</text>')
+        x += width
     return parts

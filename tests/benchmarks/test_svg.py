@@ -46,3 +46,12 @@ def test_names_are_escaped() -> None:
 
 def test_nothing_to_show_is_an_empty_chart() -> None:
     assert bars(svg.chart("Title", {}, SERVERS, "asgi-arbiter")) == []
+
+
+def test_a_long_legend_goes_on_in_the_next_line() -> None:
+    names = [f"a server with the number {number}" for number in range(7)]
+    root = ElementTree.fromstring(svg.chart("Title", {}, names, names[0]))
+    places = [element for element in root.findall("svg:text", NAMES) if element.text in names]
+    assert len(places) == 7
+    assert all(float(place.attrib["x"]) + 6.8 * len(place.text or "") < svg.WIDTH for place in places)
+    assert len({place.attrib["y"] for place in places}) == 2 or max(float(p.attrib["y"]) for p in places) < svg.TOP
