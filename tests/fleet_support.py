@@ -13,8 +13,12 @@ from asgi_arbiter.arbiter.plan import plan
 from asgi_arbiter.arbiter.policy import Rules
 from asgi_arbiter.arbiter.signals import Order
 from asgi_arbiter.arbiter.states import MoldState, Reason, WorkerState
+from asgi_arbiter.config.errors import ExitCode
 
-__all__ = ["Story"]
+__all__ = ["FAILURE", "Story", "booting", "kill"]
+
+FAILURE = (ExitCode.APP_IMPORT, "no module named 'mian'", "Traceback ...")
+"""What a worker says that cannot import the application."""
 
 _QUIET = (act.Notify, act.AdoptSettings)
 
@@ -186,3 +190,14 @@ class Story:
         """... and the canary has settled."""
         self.reloading().ready_all()
         return self.later(self.rules.settle_time)
+
+
+def booting(**options: Any) -> Story:
+    """All workers that were asked for are forked, and none is ready."""
+    story = Story(**options)
+    story.obey()
+    return story
+
+
+def kill(story: Story, pid: int, signal: int = 9) -> None:
+    story.see(ev.ChildExited(pid, signal=signal))

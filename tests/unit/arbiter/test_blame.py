@@ -8,20 +8,7 @@ from asgi_arbiter.arbiter import events as ev
 from asgi_arbiter.arbiter.policy import BOOT_TRIES
 from asgi_arbiter.arbiter.states import Health, Phase, WorkerState
 from asgi_arbiter.config.errors import ExitCode
-from tests.fleet_support import Story
-
-FAILURE = (ExitCode.APP_IMPORT, "no module named 'mian'", "Traceback ...")
-
-
-def booting(**options: object) -> Story:
-    story = Story(**options)  # type: ignore[arg-type]
-    story.obey()
-    return story
-
-
-def kill(story: Story, pid: int, signal: int = 9) -> None:
-    story.see(ev.ChildExited(pid, signal=signal))
-
+from tests.fleet_support import FAILURE, Story, booting, kill
 
 # The first generation
 
