@@ -169,7 +169,7 @@ def test_no_source_file_is_loaded_under_two_names() -> None:
     names: dict[str, list[str]] = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and Path(file).is_relative_to(ROOT) and not Path(file).is_relative_to(ROOT / "tests"):
+        if file and any(Path(file).is_relative_to(ROOT / folder) for folder in FOLDERS):
             names.setdefault(str(Path(file).resolve()), []).append(name)
     assert {file: loaded for file, loaded in names.items() if len(loaded) > 1} == {}
 
