@@ -203,16 +203,18 @@ def test_a_slow_head_is_logged_with_its_request(parser: str) -> None:
     run(story())
 
 
-def test_a_response_that_a_malformed_body_cuts_off_is_logged(parser: str) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(start())
-        await send(body(b"begun", True))
-        await receive()
-        await receive()
+async def begins_and_waits(scope: Any, receive: Any, send: Any) -> None:
+    """Half an answer, then the rest of the request."""
+    await send(start())
+    await send(body(b"begun", True))
+    await receive()
+    await receive()
 
+
+def test_a_response_that_a_malformed_body_cuts_off_is_logged(parser: str) -> None:
     async def story() -> None:
         records: list[Any] = []
-        client = Client(app, parser, access_log=records.append)
+        client = Client(begins_and_waits, parser, access_log=records.append)
         await client.say(CODED, b"1\r\nx\r\n", b"nonsense\r\n")
         assert client.transport.aborted
         assert [(record.status, record.bytes_sent) for record in records] == [(200, 5)]
@@ -279,15 +281,9 @@ def test_a_malformed_body_after_its_answer_ends_the_connection_gently(parser: st
 def test_a_malformed_body_resets_a_response_that_would_end_with_the_connection() -> None:
     """HTTP/1.0: an orderly end would make half an answer look whole."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(start())
-        await send(body(b"begun", True))
-        await receive()
-        await receive()
-
     async def story() -> None:
         sock = Socket()
-        client = Client(app, extra={"socket": sock})
+        client = Client(begins_and_waits, extra={"socket": sock})
         data = request("/", "POST", "Content-Length: 5", version="HTTP/1.0")
         await client.say(data)
         client.connection._refuse(Refusal(400))
